@@ -1,0 +1,23 @@
+//! A response from the configuration.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::pipeline::Reply;
+
+/// Always gives the same response.
+pub(crate) struct Fixed {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Fixed {
+    pub(crate) fn new(status: StatusCode, headers: &[(HeaderName, HeaderValue)], body: Bytes) -> Fixed {
+        Fixed { status, headers: headers.iter().cloned().collect(), body }
+    }
+
+    pub(crate) fn answer(&self) -> Reply {
+        Reply { status: self.status, headers: self.headers.clone(), body: self.body.clone() }
+    }
+}

@@ -1,0 +1,207 @@
+//! Bodies on their way through, of whatever origin, without a box around each.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::pipeline::body::Transformed;
+use crate::rejection::Rejection;
+use crate::server::activity::{Activity, Waiting};
+use crate::upstream::UpstreamBody;
+
+/// The body of a request or response.
+pub(crate) enum Body {
+    /// None at all.
+    Empty,
+    /// All of it, and the trailers that came with it.
+    Full(Bytes, Option<HeaderMap>),
+    /// What a client is sending.
+    Client(ClientBody),
+    /// What a target is sending.
+    Upstream(UpstreamBody),
+    /// What a filter makes of another body.
+    Transformed(Box<Transformed>),
+}
+
+/// Why a body broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the request's body is larger than the limit")]
+    TooLarge,
+    #[error("the request's body is malformed")]
+    Malformed,
+    #[error("the client went away")]
+    ClientGone,
+    #[error("the client stopped sending")]
+    ClientStalled,
+    #[error("the upstream broke off")]
+    UpstreamReset,
+    #[error("the upstream stopped sending")]
+    UpstreamStalled,
+    #[error("a filter failed on the body")]
+    FilterFailed,
+}
+
+impl BodyError {
+    /// What to tell the client, where it can still be told.
+    pub(crate) fn rejection(self) -> Rejection {
+        match self {
+            BodyError::TooLarge => Rejection::BodyTooLarge,
+            BodyError::Malformed | BodyError::ClientGone => Rejection::BadRequest("the body is malformed or incomplete"),
+            BodyError::ClientStalled => Rejection::RequestTimeout,
+            BodyError::UpstreamReset => Rejection::UpstreamReset,
+            BodyError::UpstreamStalled => Rejection::UpstreamTimeout,
+            BodyError::FilterFailed => Rejection::FilterFailed,
+        }
+    }
+
+    /// The word in the access log for an answer that broke off.
+    pub(crate) fn outcome(self) -> &'static str {
+        match self {
+            BodyError::TooLarge => "body-too-large",
+            BodyError::Malformed => "bad-request",
+            BodyError::ClientGone => "client-gone",
+            BodyError::ClientStalled => "request-timeout",
+            BodyError::UpstreamReset => "upstream-reset",
+            BodyError::UpstreamStalled => "upstream-timeout",
+            BodyError::FilterFailed => "filter-failed",
+        }
+    }
+}
+
+impl Body {
+    /// A body that is all there.
+    pub(crate) fn full(bytes: Bytes) -> Body {
+        if bytes.is_empty() { Body::Empty } else { Body::Full(bytes, None) }
+    }
+
+    /// A copy to send again, where that costs next to nothing: there is no body, or all of it is in memory.
+    pub(crate) fn again(&self) -> Option<Body> {
+        match self {
+            Body::Empty => Some(Body::Empty),
+            Body::Full(bytes, trailers) => Some(Body::Full(bytes.clone(), trailers.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = self.get_mut();
+        match body {
+            Body::Empty => Poll::Ready(None),
+            Body::Full(bytes, trailers) => {
+                if !bytes.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))));
+                }
+                let trailers = trailers.take();
+                *body = Body::Empty;
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+            Body::Client(client) => client.poll_frame(cx),
+            Body::Upstream(upstream) => upstream.poll_frame(cx),
+            Body::Transformed(transformed) => transformed.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Empty => true,
+            Body::Full(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
+            Body::Client(client) => client.incoming.is_end_stream(),
+            Body::Upstream(upstream) => upstream.is_end_stream(),
+            Body::Transformed(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Empty => SizeHint::with_exact(0),
+            Body::Full(_, Some(_)) => SizeHint::default(),
+            Body::Full(bytes, None) => SizeHint::with_exact(bytes.len() as u64),
+            Body::Client(client) => client.incoming.size_hint(),
+            Body::Upstream(upstream) => upstream.size_hint(),
+            Body::Transformed(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// What became of a client's body so far. It is read by whoever sends it on, and asked here by the exchange.
+#[derive(Debug, Default)]
+pub(crate) struct ClientBodyState {
+    pub(crate) read: Cell<u64>,
+    pub(crate) failure: Cell<Option<BodyError>>,
+    pub(crate) ended: Cell<bool>,
+}
+
+/// A client's body, counted against its limit while it streams.
+pub(crate) struct ClientBody {
+    incoming: Incoming,
+    limit: u64,
+    state: Rc<ClientBodyState>,
+    activity: Rc<Activity>,
+}
+
+impl ClientBody {
+    pub(crate) fn new(
+        incoming: Incoming,
+        limit: Option<u64>,
+        state: Rc<ClientBodyState>,
+        activity: Rc<Activity>,
+    ) -> ClientBody {
+        ClientBody { incoming, limit: limit.unwrap_or(u64::MAX), state, activity }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if polled.is_pending() {
+            if self.activity.wait_for_body(cx.waker()) {
+                return Poll::Ready(Some(Err(self.fail(BodyError::ClientStalled))));
+            }
+            return Poll::Pending;
+        }
+        self.activity.no_longer(Waiting::Body);
+        match ready!(polled) {
+            Some(Ok(frame)) => {
+                let read = self.state.read.get() + frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.state.read.set(read);
+                if read > self.limit {
+                    return Poll::Ready(Some(Err(self.fail(BodyError::TooLarge))));
+                }
+                if self.incoming.is_end_stream() {
+                    self.state.ended.set(true);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                // hyper tells a connection that broke from bytes that are wrong by these two alone.
+                let gone = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
+                Poll::Ready(Some(Err(self.fail(if gone { BodyError::ClientGone } else { BodyError::Malformed }))))
+            }
+            None => {
+                self.state.ended.set(true);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn fail(&self, error: BodyError) -> BodyError {
+        self.state.failure.set(Some(error));
+        error
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        self.activity.no_longer(Waiting::Body);
+    }
+}

@@ -1,0 +1,159 @@
+//! `portcullis run`: serves until it is told to stop.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::exit;
+use crate::admin::Admin;
+use crate::config::{self, Loaded, Problems};
+use crate::gateway::{Environment, Gateway};
+use crate::reload::Reloader;
+use crate::server::Server;
+use crate::telemetry::Metrics;
+use crate::wasm::Engine;
+use crate::wasm::capabilities::Services;
+
+/// What to serve.
+pub(crate) enum Source {
+    /// A file, followed while it changes.
+    File(PathBuf),
+    /// What is already loaded; it does not change.
+    Loaded(Box<Loaded>),
+}
+
+/// Where a gateway listens, once it does.
+pub(crate) struct Listening {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// Why a gateway does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failed {
+    /// Something is wrong with the configuration.
+    #[error("{0}")]
+    Configuration(#[from] Problems),
+    /// Something is wrong with the machine, or in its way.
+    #[error("{0}")]
+    Machine(String),
+}
+
+/// Serves a file.
+pub(crate) fn run(path: &Path) -> ExitCode {
+    exit(super::runtime().and_then(|runtime| runtime.block_on(serve(Source::File(path.to_owned()), |_| {}))))
+}
+
+/// Serves until a signal says to stop. `ready` is called once everything listens.
+pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Result<(), Failed> {
+    let machine = |error: &dyn std::fmt::Display| Failed::Machine(error.to_string());
+    let standard = super::standard();
+    let (path, Loaded { config, warnings }) = match source {
+        Source::File(path) => {
+            let loaded = config::load(&path, &standard)?;
+            (Some(path), loaded)
+        }
+        Source::Loaded(loaded) => (None, *loaded),
+    };
+    start_log(&config.log.level);
+    for warning in &warnings {
+        tracing::warn!("{}", warning.render(false));
+    }
+    let environment = Environment {
+        engine: Engine::new(&config.wasm).map_err(|error| machine(&error))?,
+        services: Services::new(Some(tokio::runtime::Handle::current())),
+        metrics: Metrics::default(),
+    };
+    let (admin_address, drain_limit) = (config.server.admin, config.server.timeouts.drain);
+    let gateway = Gateway::build(config, &environment, None).await?;
+    gateway.publish(&environment.metrics);
+    let mut reloader = path.map(|path| Reloader::new(&path, standard, environment.clone(), &gateway));
+
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| machine(&error))?;
+    let mut stop = Stop::new().map_err(|error| machine(&error))?;
+    let admin = Admin::new(&environment.metrics);
+    let admin_address = match admin_address {
+        Some(address) => Some(admin.listen(address).await.map_err(|error| {
+            Failed::Machine(format!("the admin address {address} cannot be listened on: {error} (`server.admin`, `--admin`)"))
+        })?),
+        None => None,
+    };
+    let server = Server::start(gateway, &environment.metrics).map_err(|error| {
+        Failed::Machine(format!("{error} (`server.listen`, `--listen`)"))
+    })?;
+    let listening = Listening { addresses: server.addresses().to_vec(), admin: admin_address };
+    for address in &listening.addresses {
+        tracing::info!("listening on http://{address}");
+    }
+    if let Some(address) = listening.admin {
+        tracing::info!("admin on http://{address}");
+    }
+    admin.set_ready(true);
+    tracing::info!("ready");
+    ready(&listening);
+
+    loop {
+        let changed = async {
+            match &mut reloader {
+                Some(reloader) => reloader.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = changed => {}
+            Some(()) = hangup.recv() => {}
+            () = stop.wait() => break,
+        }
+        if let Some(reloader) = &mut reloader {
+            reloader.reload(&server).await;
+        }
+    }
+
+    tracing::info!(seconds = drain_limit.as_secs_f64(), "stopping: connections may finish, a second signal ends them");
+    admin.set_ready(false);
+    server.drain();
+    tokio::select! {
+        whole = server.finish(drain_limit) => {
+            if !whole {
+                tracing::warn!("connections that had not finished in time were closed");
+            }
+        }
+        () = stop.wait() => tracing::warn!("stopped at once, connections were closed"),
+    }
+    Ok(())
+}
+
+/// The signals that end a process.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Stop> {
+        Ok(Stop {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Lines on stderr. `PORTCULLIS_LOG` overrides the configured level.
+fn start_log(level: &str) {
+    let filter = std::env::var("PORTCULLIS_LOG").unwrap_or(level.to_owned());
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let _ = log.try_init();
+}

@@ -1,0 +1,75 @@
+//! `[upstream.NAME]`.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::shorthand::LongForm;
+use super::{Located, OneOrMany, Shorthand, Text};
+
+/// `[upstream.users]`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, remote = "Self")]
+#[schemars(rename = "Upstream")]
+pub(crate) struct Upstream {
+    /// `targets = ["http://127.0.0.1:9001", { url = "http://127.0.0.1:9002", weight = 2 }]`
+    #[schemars(required)]
+    pub(crate) targets: Option<Located<OneOrMany<Located<Shorthand<Target>>>>>,
+    /// `balance = "least-request"`: how a target is chosen.
+    pub(crate) balance: Option<Located<Balance>>,
+    /// `http = "1.1"`, or `"2"` for HTTP/2 by prior knowledge.
+    pub(crate) http: Option<Located<HttpVersion>>,
+    /// `connect_timeout = "2s"`: to connect.
+    pub(crate) connect_timeout: Option<Located<Text<Duration>>>,
+    /// `response_timeout = "60s"`: from the request's last byte to the response's head.
+    pub(crate) response_timeout: Option<Located<Text<Duration>>>,
+    /// `idle_timeout = "60s"`: without progress in the response's body.
+    pub(crate) idle_timeout: Option<Located<Text<Duration>>>,
+    /// `keep = 64`: idle connections kept for each target on each thread.
+    pub(crate) keep: Option<Located<i64>>,
+    /// `keep_for = "30s"`: how long an idle connection is kept.
+    pub(crate) keep_for: Option<Located<Text<Duration>>>,
+    /// `tries = 3`: targets tried, at most, when connecting fails.
+    pub(crate) tries: Option<Located<i64>>,
+}
+
+/// `{ url = "http://127.0.0.1:9002", weight = 2 }`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    /// `url = "http://127.0.0.1:9002"`: scheme, host and port, no path.
+    #[schemars(required)]
+    pub(crate) url: Option<Located<String>>,
+    /// `weight = 2`: its share of the load, 1 to 1,000.
+    pub(crate) weight: Option<Located<i64>>,
+}
+
+impl LongForm for Target {
+    const EXPECTED: &'static str = "`\"http://host:port\"` or `{ url = \"http://host:port\", weight = 2 }`";
+}
+
+/// How a target is chosen.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Balance {
+    /// The less busy of two drawn at random.
+    LeastRequest,
+    /// One after the other.
+    RoundRobin,
+}
+
+/// The protocol spoken to targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub(crate) enum HttpVersion {
+    /// HTTP/1.1.
+    #[serde(rename = "1.1")]
+    One,
+    /// HTTP/2 by prior knowledge.
+    #[serde(rename = "2")]
+    Two,
+}
+
+only_tables! {
+    Upstream: "a table: `[upstream.NAME]`",
+}

@@ -1,0 +1,63 @@
+//! From what is written to what the gateway builds itself from: every name looked up, every default filled in, and
+//! every problem reported in one go.
+
+mod backend;
+mod filter;
+mod matches;
+mod names;
+mod plugin;
+mod route;
+mod rules;
+mod scope;
+mod server;
+mod settings;
+mod upstream;
+
+use std::cell::RefCell;
+
+use super::include::Documents;
+use super::interpolate::Environment;
+use super::problem::Problem;
+use super::resolved::Config;
+use filter::Filters;
+use names::Names;
+use plugin::Plugins;
+use scope::Scope;
+use upstream::Upstreams;
+
+/// The configuration as far as it goes, and what is wrong with it. The configuration counts only where nothing is.
+pub(crate) fn resolve(
+    documents: Documents,
+    standard: &[&str],
+    environment: Environment<'_>,
+) -> (Option<Config>, Vec<Problem>) {
+    let Documents {
+        all,
+        incomplete,
+        files,
+        problems,
+        ..
+    } = documents;
+    let reported = RefCell::new(problems);
+    // Where a file is no TOML, half of the names would seem unknown.
+    let Some(main) = all.first().filter(|_| !incomplete) else {
+        return (None, reported.into_inner());
+    };
+    let scopes: Vec<Scope<'_>> = all.iter().map(|document| Scope::new(document, &reported)).collect();
+    let main = Scope::new(main, &reported);
+
+    let names = Names::of(&scopes, standard);
+    let upstreams = Upstreams::of(&scopes);
+    let plugins = Plugins::of(&scopes, standard);
+    let filters = Filters::of(&scopes, &names, &plugins);
+    let config = Config {
+        server: server::server(&main),
+        log: server::log(&main),
+        wasm: server::wasm(&main, environment),
+        routes: route::routes(&scopes, &names, &upstreams, &filters),
+        upstreams: upstreams.all.clone(),
+        files,
+    };
+    names.warn_of_unused(&scopes);
+    (Some(config), reported.into_inner())
+}

@@ -1,0 +1,150 @@
+//! `[[route]]`.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backend::backend;
+use super::filter::Filters;
+use super::matches::{Matched, matches};
+use super::names::Names;
+use super::scope::Scope;
+use super::upstream::Upstreams;
+use crate::config::file::{self, Located};
+use crate::config::resolved::Route;
+use crate::config::source::Place;
+use crate::router::{Pattern, Router};
+
+/// A route's match, to be compared with all others.
+struct Entry<'s, 'd> {
+    scope: &'s Scope<'d>,
+    span: Range<usize>,
+    secret: bool,
+    patterns: Vec<Pattern>,
+}
+
+/// The routes of all documents, in the order written, without those that are wrong.
+pub(super) fn routes(
+    scopes: &[Scope<'_>],
+    names: &Names<'_>,
+    upstreams: &Upstreams,
+    filters: &Filters<'_>,
+) -> Vec<Route> {
+    let mut routes = Vec::new();
+    let mut entries = Vec::new();
+    let mut taken = HashMap::new();
+    let mut written = 0;
+    for scope in scopes {
+        for table in &scope.document.file.route {
+            written += 1;
+            let matched = matches(scope, table);
+            let span = table
+                .matches
+                .as_ref()
+                .map_or_else(|| table.span.clone(), |list| list.span.clone());
+            entries.push(Entry {
+                scope,
+                span,
+                secret: matched.iter().any(|one| one.secret),
+                patterns: matched.iter().map(|one| one.pattern.clone()).collect(),
+            });
+            let name = name(scope, table, &matched, &mut taken);
+            routes.extend(route(scope, table, matched, name, names, upstreams, filters));
+        }
+    }
+    let main = scopes
+        .first()
+        .filter(|_| written == 0 && !scopes.iter().any(|scope| scope.is_unread(&(0..0), "route")));
+    if let Some(main) = main {
+        let help = "write a `[[route]]` with a `match`, and `to`, `redirect` or `respond`";
+        main.report(
+            main.problem(&(0..0), "no route", "nothing would be answered")
+                .help(Some(help.to_owned())),
+        );
+    }
+    report_ties(&entries);
+    routes
+}
+
+fn route(
+    scope: &Scope<'_>,
+    table: &Located<file::Route>,
+    matched: Vec<Matched>,
+    name: Option<Arc<str>>,
+    names: &Names<'_>,
+    upstreams: &Upstreams,
+    filters: &Filters<'_>,
+) -> Option<Route> {
+    let backend = backend(scope, table, &matched, names, upstreams);
+    let entries = table
+        .filters
+        .as_ref()
+        .map(|filters| filters.value.as_slice())
+        .unwrap_or_default();
+    let filters = entries.iter().filter_map(|entry| filters.entry(scope, entry)).collect();
+    let timeout = scope.duration("timeout", table.timeout.as_ref(), Duration::from_secs(60));
+    Some(Route {
+        name: name?,
+        matches: matched.into_iter().map(|one| one.pattern).collect(),
+        filters,
+        backend: backend?,
+        timeout,
+        body_size: table.body_size.as_ref().map(|size| size.value.0.0),
+        place: scope.place(&table.span),
+    })
+}
+
+/// A route's name: as written, which no other may have, or the text of its match.
+fn name(
+    scope: &Scope<'_>,
+    table: &Located<file::Route>,
+    matched: &[Matched],
+    taken: &mut HashMap<String, Place>,
+) -> Option<Arc<str>> {
+    if let Some(name) = &table.name {
+        scope.name(name, &name.span);
+        let place = scope.place(&name.span);
+        if let Some(first) = taken.get(&name.value) {
+            let problem = scope.problem(&name.span, "two routes have the same name", "named so again here");
+            scope.report(problem.note(format!("first at {first}")));
+            return None;
+        }
+        taken.insert(name.value.clone(), place);
+        return Some(Arc::from(name.value.as_str()));
+    }
+    let text = &matched.first()?.text;
+    // Matches that differ in headers only have one text, but each route its own metrics.
+    let mut names = std::iter::once(text.clone()).chain((2_usize..).map(|number| format!("{text} ({number})")));
+    let name = names.find(|name| !taken.contains_key(name))?;
+    taken.insert(name.clone(), scope.place(&table.span));
+    Some(Arc::from(name))
+}
+
+fn report_ties(entries: &[Entry<'_, '_>]) {
+    let patterns = entries
+        .iter()
+        .enumerate()
+        .flat_map(|(index, entry)| entry.patterns.iter().map(move |one| (index, one)));
+    let Err(conflicts) = Router::build(patterns) else {
+        return;
+    };
+    for conflict in conflicts {
+        let (Some(first), Some(second)) = (entries.get(conflict.first), entries.get(conflict.second)) else {
+            continue;
+        };
+        let place = first.scope.place(&first.span);
+        let problem = second.scope.problem(
+            &second.span,
+            "two routes match the same requests",
+            "nothing says which one wins",
+        );
+        let problem = problem.note(format!("the other one is at {place}"));
+        let problem = match first.secret || second.secret {
+            true => problem,
+            false => problem.note(format!("both match `{}`", conflict.example)),
+        };
+        let help = "make one more specific: by methods, a host, a longer path, headers or query";
+        second.scope.report(problem.help(Some(help.to_owned())));
+    }
+}

@@ -1,0 +1,131 @@
+//! One document while it is resolved: its places, and where its problems go.
+
+use std::cell::RefCell;
+use std::ops::{Deref, Range, RangeInclusive};
+use std::time::Duration;
+
+use crate::config::file::{Located, Text};
+use crate::config::problem::{Problem, Severity};
+use crate::config::read::Document;
+
+/// One document while it is resolved.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    /// The document.
+    pub(super) document: &'a Document,
+    problems: &'a RefCell<Vec<Problem>>,
+}
+
+impl Deref for Scope<'_> {
+    type Target = Document;
+
+    fn deref(&self) -> &Document {
+        self.document
+    }
+}
+
+impl<'a> Scope<'a> {
+    /// `document`, whose problems go to `problems`.
+    pub(super) fn new(document: &'a Document, problems: &'a RefCell<Vec<Problem>>) -> Self {
+        Self { document, problems }
+    }
+
+    /// One more problem.
+    pub(super) fn report(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// A problem at `span`, with a text beside its caret.
+    pub(super) fn wrong(&self, span: &Range<usize>, title: impl Into<String>, label: impl Into<String>) {
+        self.report(self.problem(span, title, label));
+    }
+
+    /// The same with a way to mend it.
+    pub(super) fn wrong_help(
+        &self,
+        span: &Range<usize>,
+        title: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.report(self.problem(span, title, label).help(Some(help.into())));
+    }
+
+    /// A problem to be reported later.
+    pub(super) fn problem(&self, span: &Range<usize>, title: impl Into<String>, label: impl Into<String>) -> Problem {
+        Problem::at(self.place(span), title).label(label)
+    }
+
+    /// `key` is missing in the table at `table`; said only where it is not written at all.
+    pub(super) fn missing(&self, table: &Range<usize>, key: &str, help: &str) {
+        if !self.is_unread(table, key) {
+            self.wrong_help(
+                table,
+                format!("missing key `{key}`"),
+                format!("`{key}` is missing here"),
+                help,
+            );
+        }
+    }
+
+    /// Whether anything has been found wrong so far, in any document.
+    pub(super) fn has_errors(&self) -> bool {
+        self.problems
+            .borrow()
+            .iter()
+            .any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// A whole number within `range`; `default` where it is not written, or is wrong.
+    pub(super) fn number(
+        &self,
+        key: &str,
+        written: Option<&Located<i64>>,
+        range: RangeInclusive<i64>,
+        default: i64,
+    ) -> i64 {
+        let Some(written) = written else { return default };
+        if range.contains(&written.value) {
+            return written.value;
+        }
+        let limits = format!("{} to {}", grouped(*range.start()), grouped(*range.end()));
+        self.wrong(
+            &written.span,
+            format!("`{key}` is out of range"),
+            format!("expected {limits}"),
+        );
+        default
+    }
+
+    /// A duration that is not zero; `default` where it is not written, or is wrong.
+    pub(super) fn duration(&self, key: &str, written: Option<&Located<Text<Duration>>>, default: Duration) -> Duration {
+        let Some(written) = written else { return default };
+        if written.is_zero() {
+            self.wrong(&written.span, format!("`{key}` is zero"), "expected more than zero");
+            return default;
+        }
+        written.value.0
+    }
+
+    /// A name for logs and metrics: these must not need quoting anywhere.
+    pub(super) fn name(&self, name: &str, span: &Range<usize>) {
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(fine) {
+            let help = "a name has 1 to 64 letters, digits, `-`, `_` and `.`";
+            self.wrong_help(span, "not a name", "names go into metrics and logs", help);
+        }
+    }
+}
+
+/// A number as people read it: `1,000,000`.
+fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::from(if number < 0 { "-" } else { "" });
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,185 @@
+//! `[upstream.NAME]`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+
+use super::scope::Scope;
+use crate::config::file::{self, HttpVersion, Located, Shorthand};
+use crate::config::resolved::{Balance, Target, Upstream};
+
+/// The upstreams of a configuration.
+pub(super) struct Upstreams {
+    /// In the order written.
+    pub(super) all: Vec<Arc<Upstream>>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Upstreams {
+    /// Those of all documents.
+    pub(super) fn of(scopes: &[Scope<'_>]) -> Self {
+        let mut upstreams = Self {
+            all: Vec::new(),
+            by_name: HashMap::new(),
+        };
+        for scope in scopes {
+            for (name, table) in &scope.document.file.upstream.0 {
+                let upstream = upstream(scope, &name.value, table);
+                upstreams
+                    .by_name
+                    .entry(name.value.clone())
+                    .or_insert(upstreams.all.len());
+                upstreams.all.push(Arc::new(upstream));
+            }
+        }
+        upstreams
+    }
+
+    /// Its index.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+}
+
+fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>) -> Upstream {
+    let seconds = Duration::from_secs;
+    let keep = scope.number("keep", table.keep.as_ref(), 0..=100_000, 64);
+    let tries = scope.number("tries", table.tries.as_ref(), 1..=100, 3);
+    Upstream {
+        name: name.to_owned(),
+        targets: targets(scope, table),
+        balance: match table.balance.as_ref().map(|balance| balance.value) {
+            Some(file::Balance::RoundRobin) => Balance::RoundRobin,
+            Some(file::Balance::LeastRequest) | None => Balance::LeastRequest,
+        },
+        http2: table.http.as_ref().is_some_and(|http| http.value == HttpVersion::Two),
+        connect_timeout: scope.duration("connect_timeout", table.connect_timeout.as_ref(), seconds(2)),
+        response_timeout: scope.duration("response_timeout", table.response_timeout.as_ref(), seconds(60)),
+        idle_timeout: scope.duration("idle_timeout", table.idle_timeout.as_ref(), seconds(60)),
+        keep: usize::try_from(keep).unwrap_or_default(),
+        keep_for: scope.duration("keep_for", table.keep_for.as_ref(), seconds(30)),
+        tries: u32::try_from(tries).unwrap_or(1),
+    }
+}
+
+fn targets(scope: &Scope<'_>, table: &Located<file::Upstream>) -> Vec<Target> {
+    let example = "write for example `targets = [\"http://127.0.0.1:9001\"]`";
+    let Some(list) = &table.targets else {
+        scope.missing(&table.span, "targets", example);
+        return Vec::new();
+    };
+    if list.0.is_empty() && !scope.has_unread(&list.span) {
+        scope.wrong_help(
+            &list.span,
+            "an upstream without targets",
+            "expected at least one",
+            example,
+        );
+    }
+    let mut targets: Vec<(Target, &Located<_>)> = Vec::new();
+    for entry in &list.0 {
+        let Some(target) = target(scope, entry) else { continue };
+        if let Some((_, first)) = targets.iter().find(|(other, _)| other.url == target.url) {
+            let problem = scope.problem(&entry.span, "a target is listed twice", "listed again here");
+            let problem = problem.note(format!("first listed at {}", scope.place(&first.span)));
+            scope.report(problem.help(Some(
+                "for a larger share of the load write `{ url = \"..\", weight = 2 }`".to_owned(),
+            )));
+        }
+        targets.push((target, entry));
+    }
+    targets.into_iter().map(|(target, _)| target).collect()
+}
+
+fn target(scope: &Scope<'_>, entry: &Located<Shorthand<file::Target>>) -> Option<Target> {
+    match &entry.value {
+        Shorthand::Short(text) => Some(Target {
+            url: url(scope, text, &entry.span)?,
+            weight: 1,
+        }),
+        Shorthand::Long(table) => {
+            let weight = scope.number("weight", table.weight.as_ref(), 1..=1_000, 1);
+            let Some(url_text) = &table.url else {
+                scope.missing(
+                    &entry.span,
+                    "url",
+                    "write for example `url = \"http://127.0.0.1:9001\"`",
+                );
+                return None;
+            };
+            let url = url(scope, url_text, &url_text.span)?;
+            Some(Target {
+                url,
+                weight: u32::try_from(weight).unwrap_or(1),
+            })
+        }
+    }
+}
+
+/// `http://host[:port]`, and nothing else.
+fn url(scope: &Scope<'_>, text: &str, span: &std::ops::Range<usize>) -> Option<Uri> {
+    let secret = scope.secrets.at(span).is_some();
+    let title = "not the URL of a target";
+    let example = || "write scheme, host and port: `http://127.0.0.1:9001`".to_owned();
+    let fail = |label: &str, help: String| {
+        scope.wrong_help(span, title, label, help);
+        None
+    };
+    let Some((scheme, rest)) = text.split_once("://") else {
+        let help = if secret || text.contains(['/', ' ']) {
+            example()
+        } else {
+            format!("write `http://{text}`")
+        };
+        return fail("no scheme", help);
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => {}
+        "https" => {
+            return fail(
+                "https is not supported yet",
+                "TLS to upstreams comes with a later version".to_owned(),
+            );
+        }
+        "ws" => return fail("WebSockets go over http", "write `http://` for `ws://`".to_owned()),
+        "h2" | "h2c" | "grpc" => {
+            return fail(
+                "unknown scheme",
+                "write `http://`, and `http = \"2\"` in the upstream".to_owned(),
+            );
+        }
+        _ => return fail("unknown scheme", example()),
+    }
+    if let Some((authority, path)) = rest.split_once('/').filter(|(_, path)| !path.is_empty()) {
+        let help = match secret || authority.contains('@') {
+            true => "a target has no path: write `rewrite = { path = \"..\" }` on the route".to_owned(),
+            false => {
+                format!(
+                    "write `http://{authority}` here, and the path with `rewrite` on the route: `{{ path = \"/{}/{{rest}}\" }}`",
+                    path.trim_end_matches('/')
+                )
+            }
+        };
+        return fail("a target has no path", help);
+    }
+    if rest.contains('@') {
+        return fail(
+            "a target has no user name",
+            "send credentials with the `edit-headers` filter".to_owned(),
+        );
+    }
+    let uri: Option<Uri> = text.parse().ok();
+    let uri = uri.filter(|uri| uri.query().is_none() && uri.host().is_some_and(|host| !host.is_empty()));
+    // `Uri` keeps a port that is no number, or too large a one, as text.
+    let uri = uri.filter(|uri| {
+        uri.authority().is_some_and(|all| {
+            all.as_str().ends_with(uri.host().unwrap_or_default()) || uri.port_u16().is_some_and(|port| port != 0)
+        })
+    });
+    match uri {
+        Some(uri) => Some(uri),
+        None => fail("not a URL", example()),
+    }
+}

@@ -1,0 +1,280 @@
+//! Wires every part of the gateway, top to bottom: the one file that knows them all. Built afresh on each reload.
+//!
+//! ```text
+//! configuration ──> plugins compiled, imports checked ──> settings checked ──> filters ──> routes ──> router
+//! ```
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::resolved::{Config, FilterLimits, FilterUse, Plugin as PluginSettings, PluginSource, Route};
+use crate::config::{Problem, Problems, check_settings, settings_error};
+use crate::pipeline::QuarantineState;
+use crate::router::Router;
+use crate::telemetry::metrics::{FILTER_QUARANTINED, Metrics};
+use crate::wasm::capabilities::Services;
+use crate::wasm::{Engine, Filter, FilterError, Plugin, PluginError};
+
+/// One immutable snapshot: everything that serving a request needs to know.
+#[derive(Debug)]
+pub struct Gateway {
+    /// What it was built from.
+    pub config: Config,
+    /// From a request to the number of a route.
+    pub router: Router,
+    /// In the order of the configuration.
+    pub routes: Vec<GatewayRoute>,
+    plugins: HashMap<PluginKey, Arc<Plugin>>,
+    filters: HashMap<FilterKey, Arc<Filter>>,
+    quarantines: HashMap<Arc<str>, (Arc<Filter>, Arc<QuarantineState>)>,
+}
+
+/// A route, with its filters ready to be instantiated.
+#[derive(Debug)]
+pub struct GatewayRoute {
+    /// As configured.
+    pub settings: Route,
+    /// In order.
+    pub filters: Vec<GatewayFilter>,
+}
+
+/// A filter at its place in a route.
+#[derive(Debug)]
+pub struct GatewayFilter {
+    /// As configured.
+    pub settings: FilterUse,
+    /// What it is an instance of; routes with equal filters share it.
+    pub filter: Arc<Filter>,
+    /// Whose counts and whose health: a named filter is one for all its routes, any other is its route's own.
+    pub scope: Arc<str>,
+    pub(crate) quarantine: Arc<QuarantineState>,
+}
+
+/// What outlives a gateway: made once for a process.
+#[derive(Clone)]
+pub struct Environment {
+    /// Compiles and runs plugins.
+    pub engine: Engine,
+    /// State behind the capabilities.
+    pub services: Arc<Services>,
+    /// Counts.
+    pub metrics: Metrics,
+}
+
+/// The bytes of a plugin and what it may import.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct PluginKey {
+    hash: u128,
+    rate_limit: bool,
+    jwt: bool,
+}
+
+/// What makes two filters one.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct FilterKey {
+    plugin: String,
+    settings: String,
+    limits: FilterLimits,
+    reuse: u32,
+}
+
+impl Gateway {
+    /// Builds a gateway. What has not changed since the previous one is taken over from it.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with plugins and their settings, in one go.
+    pub async fn build(
+        config: Config,
+        environment: &Environment,
+        previous: Option<&Gateway>,
+    ) -> Result<Gateway, Problems> {
+        let mut build = Build { environment, previous, problems: Vec::new(), loaded: HashMap::new(), kept: Kept::default() };
+        let mut routes = Vec::with_capacity(config.routes.len());
+        for route in &config.routes {
+            let mut filters = Vec::with_capacity(route.filters.len());
+            for settings in &route.filters {
+                filters.extend(build.filter(route, settings).await);
+            }
+            routes.push(GatewayRoute { settings: route.clone(), filters });
+        }
+        let patterns = config.routes.iter().enumerate().flat_map(|(number, route)| {
+            route.matches.iter().map(move |pattern| (number, pattern))
+        });
+        let router = match Router::build(patterns) {
+            Ok(router) => Some(router),
+            Err(conflicts) => {
+                build.problems.extend(conflicts.iter().map(|tie| {
+                    let place = config.routes[tie.second].place.clone();
+                    Problem::at(place, "two routes tie").note(format!("both match `{}`", tie.example))
+                }));
+                None
+            }
+        };
+        let Build { problems, kept, .. } = build;
+        match (Problems::of(problems), router) {
+            (None, Some(router)) => {
+                let Kept { plugins, filters, quarantines } = kept;
+                Ok(Gateway { config, router, routes, plugins, filters, quarantines })
+            }
+            (Some(problems), _) => Err(problems),
+            (None, None) => Err(Problems::from(Problem::anywhere("the routes cannot be told apart"))),
+        }
+    }
+
+    /// Shows the health of this gateway's filters, and no others, in the metrics.
+    pub fn publish(&self, metrics: &Metrics) {
+        metrics.clear_readings();
+        for filter in self.routes.iter().flat_map(|route| &route.filters) {
+            let state = filter.quarantine.clone();
+            let labels = vec![
+                ("filter", filter.settings.name.clone()),
+                ("plugin", filter.settings.plugin.name.as_str().into()),
+                ("scope", filter.scope.clone()),
+            ];
+            metrics.reading(FILTER_QUARANTINED, labels, move || u64::from(state.is_on()));
+        }
+    }
+
+    /// Every file whose change is a reason to build again.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let plugins = self.routes.iter().flat_map(|route| &route.settings.filters).filter_map(|filter| {
+            match &filter.plugin.source {
+                PluginSource::File(path) => Some(path.clone()),
+                PluginSource::Standard(_) => None,
+            }
+        });
+        self.config.files.iter().cloned().chain(plugins).collect()
+    }
+}
+
+#[derive(Default)]
+struct Kept {
+    plugins: HashMap<PluginKey, Arc<Plugin>>,
+    filters: HashMap<FilterKey, Arc<Filter>>,
+    quarantines: HashMap<Arc<str>, (Arc<Filter>, Arc<QuarantineState>)>,
+}
+
+struct Build<'a> {
+    environment: &'a Environment,
+    previous: Option<&'a Gateway>,
+    problems: Vec<Problem>,
+    /// By name: each plugin is read and reported on once.
+    loaded: HashMap<String, Option<Arc<Plugin>>>,
+    kept: Kept,
+}
+
+impl Build<'_> {
+    async fn filter(&mut self, route: &Route, settings: &FilterUse) -> Option<GatewayFilter> {
+        let plugin = self.plugin(&settings.plugin).await?;
+        let key = FilterKey {
+            plugin: plugin.hash.clone(),
+            settings: settings.settings.to_string(),
+            limits: settings.limits,
+            reuse: settings.reuse,
+        };
+        let known = self.kept.filters.get(&key).or_else(|| self.previous?.filters.get(&key));
+        // The same plugin with other grants is another one.
+        let filter = match known.filter(|known| Arc::ptr_eq(&known.plugin, &plugin)) {
+            Some(known) => known.clone(),
+            None => self.new_filter(plugin, settings).await?,
+        };
+        self.kept.filters.insert(key, filter.clone());
+        let scope = if settings.shared {
+            settings.name.clone()
+        } else {
+            format!("{}/{}", route.name, settings.name).into()
+        };
+        let quarantine = self.quarantine(&scope, &filter, settings);
+        Some(GatewayFilter { settings: settings.clone(), filter, scope, quarantine })
+    }
+
+    async fn new_filter(&mut self, plugin: Arc<Plugin>, settings: &FilterUse) -> Option<Arc<Filter>> {
+        let problems = check_settings(&plugin.manifest.schema, settings);
+        if !problems.is_empty() {
+            self.problems.extend(problems);
+            return None;
+        }
+        let Environment { engine, services, .. } = self.environment;
+        let made = Filter::new(engine, services, plugin, &settings.settings, settings.limits, settings.reuse).await;
+        match made {
+            Ok(filter) => Some(filter),
+            Err(FilterError::Settings(refused)) => {
+                self.problems.push(settings_error(settings, &refused));
+                None
+            }
+            Err(failed) => {
+                let title = format!("the filter `{}` does not start", settings.name);
+                self.problems.push(Problem::at(settings.place.clone(), title).label(failed.to_string()));
+                None
+            }
+        }
+    }
+
+    async fn plugin(&mut self, settings: &PluginSettings) -> Option<Arc<Plugin>> {
+        if let Some(loaded) = self.loaded.get(&settings.name) {
+            return loaded.clone();
+        }
+        let loaded = match self.load(settings).await {
+            Ok(plugin) => Some(plugin),
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        };
+        self.loaded.insert(settings.name.clone(), loaded.clone());
+        loaded
+    }
+
+    async fn load(&mut self, settings: &PluginSettings) -> Result<Arc<Plugin>, Problem> {
+        let problem = |title: String| Problem::at(settings.place.clone(), title);
+        let read;
+        let bytes = match &settings.source {
+            PluginSource::Standard(name) => portcullis_plugins::find(name)
+                .ok_or_else(|| problem(format!("there is no standard plugin `{name}`")))?
+                .component,
+            PluginSource::File(path) => {
+                read = fs::read(path)
+                    .map_err(|error| problem(format!("`{}` cannot be read", path.display())).label(error.to_string()))?;
+                &read[..]
+            }
+        };
+        let key = PluginKey { hash: digest(bytes), rate_limit: settings.grants.rate_limit, jwt: settings.grants.jwt };
+        let known = self.kept.plugins.get(&key).or_else(|| self.previous?.plugins.get(&key)).cloned();
+        let plugin = match known {
+            Some(known) => known,
+            None => Plugin::load(&self.environment.engine, bytes, &settings.grants).await.map_err(|error| {
+                let help = match &error {
+                    PluginError::NotGranted(capability) => {
+                        Some(format!("`grant = {{ {capability} = true }}` in `[plugin.{}]` grants it", settings.name))
+                    }
+                    _ => None,
+                };
+                problem(format!("the plugin `{}` cannot be used", settings.name)).label(error.to_string()).help(help)
+            })?,
+        };
+        self.kept.plugins.insert(key, plugin.clone());
+        Ok(plugin)
+    }
+
+    /// How the filter of a scope has been doing: it is judged anew when it, or what quarantine means, has changed.
+    fn quarantine(&mut self, scope: &Arc<str>, filter: &Arc<Filter>, settings: &FilterUse) -> Arc<QuarantineState> {
+        let same = |known: &&(Arc<Filter>, Arc<QuarantineState>)| {
+            Arc::ptr_eq(&known.0, filter) && known.1.settings() == settings.quarantine
+        };
+        let known = self.kept.quarantines.get(scope).filter(same);
+        let known = known.or_else(|| self.previous?.quarantines.get(scope).filter(same));
+        let state = known.map_or_else(|| Arc::new(QuarantineState::new(settings.quarantine)), |(_, state)| state.clone());
+        self.kept.quarantines.insert(scope.clone(), (filter.clone(), state.clone()));
+        state
+    }
+}
+
+/// Names the bytes of a plugin within this process.
+fn digest(bytes: &[u8]) -> u128 {
+    use sha2::{Digest, Sha256};
+    let hash = Sha256::digest(bytes);
+    hash.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
+}

@@ -1,0 +1,20 @@
+//! Portcullis: an API gateway that people extend with WebAssembly.
+//!
+//! The path of a request through these modules, and the rules that hold between them, are in `host/README.md`.
+
+pub mod cli;
+pub mod config;
+pub mod gateway;
+
+mod admin;
+mod backend;
+mod body;
+pub mod pipeline;
+mod reload;
+pub mod rejection;
+pub mod router;
+mod server;
+mod store;
+pub mod telemetry;
+mod upstream;
+pub mod wasm;

@@ -1,0 +1,166 @@
+//! One request and its response on the way through.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use percent_encoding::percent_decode_str;
+
+use super::edit::Edit;
+use crate::router::Params;
+
+/// One request and its response on the way through the gateway.
+///
+/// It lives in a box that moves into a filter's store for the length of one call and back, so nothing in it is bound to
+/// a thread.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The request's method.
+    pub method: Method,
+    /// What goes upstream: the path in its normal form, and the query.
+    pub target: PathAndQuery,
+    /// The path that was matched; path parameters are ranges of it.
+    pub matched: PathAndQuery,
+    /// `http` or `https`, as the client sees it.
+    pub scheme: Scheme,
+    /// Host and port as the client named them, in the form of a `Host` field.
+    pub host: HeaderValue,
+    /// The protocol that the client speaks.
+    pub version: Version,
+    /// The request's fields.
+    pub headers: HeaderMap,
+    /// The response, from the response phase on.
+    pub response: ResponseHead,
+    /// The route that matched.
+    pub route: Arc<RouteInfo>,
+    /// The ranges of `matched` that are path parameters.
+    pub params: Params,
+    /// The client's address: the peer's, or what a trusted proxy says.
+    pub client: IpAddr,
+    /// What filters noted.
+    pub notes: Vec<(String, String)>,
+    /// When the request's head had arrived.
+    pub started: Instant,
+    /// Bytes of request body read so far.
+    pub request_bytes: u64,
+    /// Bytes of response body sent so far.
+    pub response_bytes: u64,
+    /// What the call at hand changed, to be undone if it fails.
+    pub(crate) undo: Vec<Edit>,
+    /// Bytes that filters may still add to headers and notes.
+    pub(crate) room: usize,
+    id: Option<ExchangeId>,
+}
+
+/// The head of a response.
+#[derive(Debug, Default)]
+pub struct ResponseHead {
+    /// The status code.
+    pub status: StatusCode,
+    /// The fields.
+    pub headers: HeaderMap,
+}
+
+/// What an exchange needs to know of its route.
+#[derive(Debug)]
+pub struct RouteInfo {
+    /// The route's name.
+    pub name: Arc<str>,
+}
+
+/// Bytes that the filters of one exchange may add to its headers and notes together.
+const ROOM: usize = 256 * 1024;
+
+static NOWHERE: LazyLock<Arc<RouteInfo>> = LazyLock::new(|| Arc::new(RouteInfo { name: "".into() }));
+
+impl Exchange {
+    /// An exchange whose request has been read and routed.
+    #[expect(clippy::too_many_arguments, reason = "every part of a request's head, given once, in one place")]
+    pub fn new(
+        parts: http::request::Parts,
+        target: PathAndQuery,
+        scheme: Scheme,
+        host: HeaderValue,
+        route: Arc<RouteInfo>,
+        params: Params,
+        client: IpAddr,
+        started: Instant,
+    ) -> Box<Exchange> {
+        Box::new(Exchange {
+            method: parts.method,
+            matched: target.clone(),
+            target,
+            scheme,
+            host,
+            version: parts.version,
+            headers: parts.headers,
+            response: ResponseHead::default(),
+            route,
+            params,
+            client,
+            notes: Vec::new(),
+            started,
+            request_bytes: 0,
+            response_bytes: 0,
+            undo: Vec::new(),
+            room: ROOM,
+            id: None,
+        })
+    }
+
+    /// An exchange of nobody: what a ready instance holds between calls, and what a filter is configured with.
+    pub fn nobody() -> Box<Exchange> {
+        let (parts, ()) = http::Request::new(()).into_parts();
+        Exchange::new(
+            parts,
+            PathAndQuery::from_static("/"),
+            Scheme::HTTP,
+            HeaderValue::from_static(""),
+            NOWHERE.clone(),
+            Params::default(),
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Instant::now(),
+        )
+    }
+
+    /// Its id: drawn when somebody first asks, since most exchanges end without a line that names it.
+    pub fn id(&mut self) -> ExchangeId {
+        *self.id.get_or_insert_with(ExchangeId::draw)
+    }
+
+    /// Host and port as the client named them.
+    pub fn authority(&self) -> &str {
+        self.host.to_str().unwrap_or_default()
+    }
+
+    /// What a `{name}` of the route's match took, percent-decoded.
+    pub fn path_parameter(&self, name: &str) -> Option<String> {
+        let raw = self.params.get(name, self.matched.path())?;
+        Some(percent_decode_str(raw).decode_utf8_lossy().into_owned())
+    }
+
+    /// What was noted under a name.
+    pub fn note(&self, name: &str) -> Option<&str> {
+        self.notes.iter().find(|(noted, _)| noted == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Names an exchange in the access log and in the errors that the gateway makes: 128 random bits in hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExchangeId(u128);
+
+impl ExchangeId {
+    /// A fresh one. Ids name; they are no secret, so a fast generator is enough.
+    pub fn draw() -> ExchangeId {
+        ExchangeId(fastrand::u128(..))
+    }
+}
+
+impl fmt::Display for ExchangeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}

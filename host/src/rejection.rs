@@ -1,0 +1,218 @@
+//! Failure to response: the only place that picks a status for a failure, and the closed list of outcomes.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::pipeline::{ExchangeId, Reply};
+
+/// A failure that ends an exchange, or keeps one from beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// The message is not HTTP, or says two things at once. The text is for the client.
+    BadRequest(&'static str),
+    /// The request target is longer than the limit.
+    UriTooLong,
+    /// The header section is larger than the limits.
+    HeadersTooLarge,
+    /// The client took too long to send.
+    RequestTimeout,
+    /// No route matches.
+    NoRoute,
+    /// Routes match, but for the method; the value of `Allow`.
+    MethodNotAllowed(HeaderValue),
+    /// The method is one that the gateway does not serve: `CONNECT`.
+    NotImplemented,
+    /// The request's body is larger than the limit.
+    BodyTooLarge,
+    /// A filter failed and may not be skipped.
+    FilterFailed,
+    /// A filter that may not be skipped is out of service.
+    FilterQuarantined {
+        /// Until it may be back.
+        retry_after: std::time::Duration,
+    },
+    /// A filter asked for more of the response's body than its limit.
+    ResponseTooLarge,
+    /// All filter instances are busy.
+    Overloaded,
+    /// No target could be connected to.
+    UpstreamConnect,
+    /// The target closed the connection before its response was whole.
+    UpstreamReset,
+    /// The target answered something that is not HTTP.
+    UpstreamMalformed,
+    /// The target took too long.
+    UpstreamTimeout,
+    /// The route's time is over.
+    Deadline,
+}
+
+impl Rejection {
+    /// What a status means that the protocol gave to a head it could not parse.
+    pub(crate) fn of_malformed_head(status: u16) -> Rejection {
+        match status {
+            414 => Rejection::UriTooLong,
+            431 => Rejection::HeadersTooLarge,
+            _ => Rejection::BadRequest("the request's head is not valid HTTP/1.1"),
+        }
+    }
+
+    /// The status that the client gets.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Rejection::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Rejection::UriTooLong => StatusCode::URI_TOO_LONG,
+            Rejection::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Rejection::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Rejection::NoRoute => StatusCode::NOT_FOUND,
+            Rejection::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Rejection::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Rejection::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Rejection::FilterFailed => StatusCode::INTERNAL_SERVER_ERROR,
+            Rejection::FilterQuarantined { .. } | Rejection::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Rejection::ResponseTooLarge
+            | Rejection::UpstreamConnect
+            | Rejection::UpstreamReset
+            | Rejection::UpstreamMalformed => StatusCode::BAD_GATEWAY,
+            Rejection::UpstreamTimeout | Rejection::Deadline => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// Its word in the access log, in metrics, and in the problem's `code`.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Rejection::BadRequest(_) => "bad-request",
+            Rejection::UriTooLong => "uri-too-long",
+            Rejection::HeadersTooLarge => "headers-too-large",
+            Rejection::RequestTimeout => "request-timeout",
+            Rejection::NoRoute => "no-route",
+            Rejection::MethodNotAllowed(_) => "method-not-allowed",
+            Rejection::NotImplemented => "not-implemented",
+            Rejection::BodyTooLarge => "body-too-large",
+            Rejection::FilterFailed => "filter-failed",
+            Rejection::FilterQuarantined { .. } => "filter-quarantined",
+            Rejection::ResponseTooLarge => "response-too-large",
+            Rejection::Overloaded => "overloaded",
+            Rejection::UpstreamConnect => "upstream-connect",
+            Rejection::UpstreamReset => "upstream-reset",
+            Rejection::UpstreamMalformed => "upstream-malformed",
+            Rejection::UpstreamTimeout => "upstream-timeout",
+            Rejection::Deadline => "deadline",
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            Rejection::BadRequest(_) => "The request is malformed",
+            Rejection::UriTooLong => "The request target is too long",
+            Rejection::HeadersTooLarge => "The header section is too large",
+            Rejection::RequestTimeout => "The request took too long to arrive",
+            Rejection::NoRoute => "Nothing is served at this address",
+            Rejection::MethodNotAllowed(_) => "This address is not served with this method",
+            Rejection::NotImplemented => "The method is not supported",
+            Rejection::BodyTooLarge => "The request's body is too large",
+            Rejection::FilterFailed => "The gateway could not process the request",
+            Rejection::FilterQuarantined { .. } => "The gateway cannot process the request at present",
+            Rejection::ResponseTooLarge => "The service's answer is too large to process",
+            Rejection::Overloaded => "The gateway is overloaded",
+            Rejection::UpstreamConnect => "The service cannot be reached",
+            Rejection::UpstreamReset => "The service ended the connection before its answer was complete",
+            Rejection::UpstreamMalformed => "The service's answer is malformed",
+            Rejection::UpstreamTimeout => "The service took too long to answer",
+            Rejection::Deadline => "The request took too long to answer",
+        }
+    }
+
+    /// The response: problem+json (RFC 9457) with the exchange's id, and nothing about the inside.
+    pub(crate) fn reply(&self, id: ExchangeId) -> Reply {
+        let status = self.status();
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": self.title(),
+            "status": status.as_u16(),
+            "code": self.outcome(),
+            "id": id.to_string(),
+        });
+        if let Rejection::BadRequest(detail) = self {
+            problem["detail"] = json!(detail);
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self {
+            Rejection::MethodNotAllowed(allow) => {
+                headers.insert(header::ALLOW, allow.clone());
+            }
+            Rejection::FilterQuarantined { retry_after } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs() + 1));
+            }
+            Rejection::Overloaded => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
+            }
+            _ => {}
+        }
+        Reply { status, headers, body: Bytes::from(problem.to_string()) }
+    }
+}
+
+/// How an exchange ended: the closed list of the access log's `outcome`, with the [`Rejection`]s' words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The backend answered and the client has all of it.
+    Ok,
+    /// A filter answered.
+    Replied,
+    /// A redirect route answered.
+    Redirected,
+    /// A fixed response was given.
+    Responded,
+    /// The client went away before it had all of the answer.
+    ClientGone,
+    /// The answer broke off after its head had been sent; the word says why.
+    Broken(&'static str),
+    /// The gateway answered for itself.
+    Rejected(&'static str),
+}
+
+/// The status in the log for a client that left before there was one, as nginx counts it.
+pub const CLIENT_GONE: u16 = 499;
+
+impl Outcome {
+    /// The word in the access log.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Replied => "replied",
+            Outcome::Redirected => "redirected",
+            Outcome::Responded => "responded",
+            Outcome::ClientGone => "client-gone",
+            Outcome::Broken(word) | Outcome::Rejected(word) => word,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejection_is_a_problem_that_names_the_exchange() {
+        let id = ExchangeId::draw();
+
+        let reply = Rejection::BadRequest("two Host fields").reply(id);
+
+        let problem: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(reply.status, 400);
+        assert_eq!(problem["id"], id.to_string());
+        assert_eq!(problem["code"], "bad-request");
+        assert_eq!(problem["detail"], "two Host fields");
+    }
+
+    #[test]
+    fn a_wrong_method_learns_the_right_ones() {
+        let allow = HeaderValue::from_static("GET, HEAD");
+        let reply = Rejection::MethodNotAllowed(allow.clone()).reply(ExchangeId::draw());
+        assert_eq!(reply.headers[header::ALLOW], allow);
+    }
+}

@@ -1,0 +1,107 @@
+//! How many connections there may be, in all and from one client.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::resolved::Limits;
+
+/// Counts the connections of all threads. Asked once a connection, never for a request.
+#[derive(Debug, Default)]
+pub(crate) struct ClientLimits {
+    all: AtomicUsize,
+    clients: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection's place in the counts, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: Arc<ClientLimits>,
+    client: IpAddr,
+}
+
+/// Why a connection is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// There are as many as there may be.
+    All,
+    /// This client has as many as it may have.
+    Client,
+}
+
+impl ClientLimits {
+    /// Counts a connection, if it may be.
+    pub(crate) fn admit(self: &Arc<Self>, client: IpAddr, limits: &Limits) -> Result<Admission, Full> {
+        let client = network(client);
+        if self.all.fetch_add(1, Ordering::Relaxed) >= limits.connections {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::All);
+        }
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = clients.entry(client).or_default();
+        if *count >= limits.connections_per_client {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::Client);
+        }
+        *count += 1;
+        Ok(Admission { limits: self.clone(), client })
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.limits.all.fetch_sub(1, Ordering::Relaxed);
+        let mut clients = self.limits.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = clients.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                clients.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// An IPv6 client is its /64: it has that many addresses for the asking.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX))),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(connections: usize, connections_per_client: usize) -> Limits {
+        Limits {
+            connections,
+            connections_per_client,
+            header_size: 0,
+            header_count: 0,
+            uri_size: 0,
+            body_size: None,
+            http2_streams: 1,
+        }
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_its_connection_ends() {
+        let (all, limits) = (Arc::new(ClientLimits::default()), limits(10, 1));
+        let client = "192.0.2.1".parse().unwrap();
+        let first = all.admit(client, &limits).unwrap();
+        assert_eq!(all.admit(client, &limits).unwrap_err(), Full::Client);
+        drop(first);
+        assert!(all.admit(client, &limits).is_ok());
+    }
+
+    #[test]
+    fn all_clients_share_one_limit_and_a_network_counts_once() {
+        let (all, few) = (Arc::new(ClientLimits::default()), limits(2, 1));
+        let _one = all.admit("2001:db8::1".parse().unwrap(), &few).unwrap();
+        assert_eq!(all.admit("2001:db8::2".parse().unwrap(), &few).unwrap_err(), Full::Client);
+        let _two = all.admit("2001:db8:1::1".parse().unwrap(), &few).unwrap();
+        assert_eq!(all.admit("192.0.2.1".parse().unwrap(), &few).unwrap_err(), Full::All);
+    }
+}

@@ -1,0 +1,147 @@
+//! From sockets to answers: listeners, connections, and the threads that serve them.
+//!
+//! One thread per core, each with its own runtime, its own listening sockets, its own upstream connections and its own
+//! ready filter instances. What they share: the current [`Gateway`], counters that each writes its own part of, and the
+//! store behind rate limits.
+
+pub(crate) mod accept;
+pub(crate) mod activity;
+mod client_limits;
+mod completion;
+mod connection;
+pub(crate) mod executor;
+pub(crate) mod forwarded;
+pub(crate) mod hop_by_hop;
+mod io;
+mod listener;
+mod service;
+mod view;
+mod worker;
+
+use std::io::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use self::client_limits::ClientLimits;
+use crate::gateway::Gateway;
+use crate::telemetry::Metrics;
+use crate::telemetry::access_log::Writer;
+
+/// What the threads share.
+pub(crate) struct Shared {
+    current: ArcSwap<Gateway>,
+    /// Counts configurations, so that a thread sees a new one by one load.
+    version: AtomicU64,
+    metrics: Metrics,
+    client_limits: Arc<ClientLimits>,
+    access_log: Writer,
+}
+
+/// The life of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// No new connections; those that are open finish.
+    Draining,
+    /// Everything ends.
+    Stopped,
+}
+
+/// A server that is running.
+pub(crate) struct Server {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    stage: watch::Sender<Stage>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("{address} cannot be listened on: {source}")]
+    Listen { address: SocketAddr, source: Error },
+    #[error("the access log cannot be opened: {0}")]
+    AccessLog(Error),
+    #[error("no thread can be started: {0}")]
+    Thread(Error),
+}
+
+impl Server {
+    /// Starts listening and serving.
+    pub(crate) fn start(gateway: Gateway, metrics: &Metrics) -> Result<Server, StartError> {
+        let settings = gateway.config.server.clone();
+        let access_log = Writer::start(&gateway.config.log.access).map_err(StartError::AccessLog)?;
+        let shared = Arc::new(Shared {
+            current: ArcSwap::from_pointee(gateway),
+            version: AtomicU64::new(1),
+            metrics: metrics.clone(),
+            client_limits: Arc::default(),
+            access_log,
+        });
+        let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
+        for address in settings.listen {
+            let bound = listener::bind(address, settings.threads);
+            let bound = bound.map_err(|source| StartError::Listen { address, source })?;
+            addresses.extend(bound.first().and_then(|socket| socket.local_addr().ok()));
+            sockets.push(bound);
+        }
+        let (stage, _) = watch::channel(Stage::Serving);
+        let mut server = Server { shared, addresses, stage, threads: Vec::new() };
+        for index in 0..settings.threads {
+            let own = sockets.iter_mut().filter_map(Vec::pop).collect();
+            let thread = worker::start(index, server.shared.clone(), own, server.stage.subscribe());
+            server.threads.push(thread.map_err(StartError::Thread)?);
+        }
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The configuration that new requests are served with.
+    pub(crate) fn current(&self) -> Arc<Gateway> {
+        self.shared.current.load_full()
+    }
+
+    /// Serves new requests with another configuration. Exchanges under way end with the one they began with.
+    pub(crate) fn replace(&self, gateway: Gateway) {
+        self.shared.current.store(Arc::new(gateway));
+        self.shared.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes no more connections, and lets those that are open finish.
+    pub(crate) fn drain(&self) {
+        self.stage.send_replace(Stage::Draining);
+    }
+
+    /// Waits until all threads have ended, at most this long; then ends them. True when nothing was cut off.
+    pub(crate) async fn finish(mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut whole = true;
+        while self.threads.iter().any(|thread| !thread.is_finished()) {
+            if whole && Instant::now() >= deadline {
+                whole = false;
+                self.stage.send_replace(Stage::Stopped);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        whole
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stage.send_replace(Stage::Stopped);
+    }
+}

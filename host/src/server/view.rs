@@ -1,0 +1,141 @@
+//! A gateway as one thread uses it: its own filter instances, its own upstream connections, its own counters.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Shared;
+use crate::backend::Backend;
+use crate::gateway::{Gateway, GatewayFilter, GatewayRoute};
+use crate::pipeline::{Labels, Pipeline, RouteInfo, Stage};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::{FILTER_INSTANCES, FilterCounters, RouteCounters};
+use crate::upstream::Upstream;
+use crate::wasm::Pool;
+
+/// One configuration on one thread. Exchanges hold on to the one they began with.
+pub(crate) struct View {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) routes: Vec<Rc<RouteView>>,
+    /// Stands in for requests that no route matches.
+    pub(crate) unrouted: Rc<RouteView>,
+    pub(crate) access_log: AccessLog,
+    upstreams: Vec<Rc<Upstream>>,
+    pools: Vec<Rc<Pool>>,
+}
+
+/// One route on one thread.
+pub(crate) struct RouteView {
+    pub(crate) info: Arc<RouteInfo>,
+    pub(crate) pipeline: Pipeline,
+    /// None for requests that no route matches.
+    pub(crate) backend: Option<Backend>,
+    /// Bytes of a request's body at most.
+    pub(crate) body_size: Option<u64>,
+    pub(crate) counters: RouteCounters,
+}
+
+/// The route's name in log and metrics of a request that no route matches.
+const UNROUTED: &str = "-";
+
+impl View {
+    /// A view of the current gateway. What has not changed since the previous one is taken over: connections, ready
+    /// instances, balancing.
+    pub(super) fn new(shared: &Shared, thread: usize, previous: Option<&View>) -> View {
+        let gateway = shared.current.load_full();
+        let metrics = &shared.metrics;
+        let upstreams = gateway.config.upstreams.iter().map(|settings| {
+            let known = previous.and_then(|view| view.upstreams.iter().find(|known| *known.settings == **settings));
+            known.cloned().unwrap_or_else(|| Upstream::new(settings, metrics, thread))
+        });
+        let upstreams: Vec<_> = upstreams.collect();
+        let mut view = View {
+            routes: Vec::with_capacity(gateway.routes.len()),
+            unrouted: Rc::new(RouteView {
+                info: Arc::new(RouteInfo { name: UNROUTED.into() }),
+                pipeline: Pipeline::new(Vec::new()),
+                backend: None,
+                body_size: None,
+                counters: RouteCounters::new(metrics, thread, UNROUTED.into()),
+            }),
+            access_log: shared.access_log.handle(metrics, thread),
+            upstreams,
+            pools: Vec::new(),
+            gateway: gateway.clone(),
+        };
+        for route in &gateway.routes {
+            let route = view.route(route, shared, thread, previous);
+            view.routes.push(Rc::new(route));
+        }
+        view
+    }
+
+    /// Closes upstream connections that have been idle for too long.
+    pub(super) fn evict_idle(&self) {
+        for upstream in &self.upstreams {
+            upstream.evict_idle();
+        }
+    }
+
+    fn route(&mut self, route: &GatewayRoute, shared: &Shared, thread: usize, previous: Option<&View>) -> RouteView {
+        let stages = route.filters.iter().map(|filter| Rc::new(self.stage(route, filter, shared, thread, previous)));
+        let pipeline = Pipeline::new(stages.collect());
+        let settings = &route.settings;
+        RouteView {
+            // The thread's own copy: counting references to a shared one would move its cache line between cores.
+            info: Arc::new(RouteInfo { name: settings.name.clone() }),
+            pipeline,
+            backend: Backend::new(&settings.backend, &self.upstreams, settings.timeout),
+            body_size: settings.body_size.unwrap_or(self.gateway.config.server.limits.body_size),
+            counters: RouteCounters::new(&shared.metrics, thread, settings.name.clone()),
+        }
+    }
+
+    fn stage(
+        &mut self,
+        route: &GatewayRoute,
+        filter: &GatewayFilter,
+        shared: &Shared,
+        thread: usize,
+        previous: Option<&View>,
+    ) -> Stage {
+        let plugin: Arc<str> = filter.settings.plugin.name.as_str().into();
+        let labels = Labels {
+            plugin: plugin.clone(),
+            filter: filter.settings.name.clone(),
+            route: route.settings.name.clone(),
+            scope: filter.scope.clone(),
+        };
+        let phases = filter.filter.plugin.manifest.phases;
+        Stage {
+            pool: self.pool(filter, &plugin, shared, thread, previous),
+            labels: Arc::new(labels),
+            phases,
+            on_failure: filter.settings.on_failure,
+            body_limit: filter.settings.limits.body,
+            quarantine: filter.quarantine.clone(),
+            counters: FilterCounters::new(&shared.metrics, thread, &filter.settings.name, &plugin, phases),
+        }
+    }
+
+    /// The pool of a filter: this view's, the previous one's, or a new one.
+    fn pool(
+        &mut self,
+        filter: &GatewayFilter,
+        plugin: &Arc<str>,
+        shared: &Shared,
+        thread: usize,
+        previous: Option<&View>,
+    ) -> Rc<Pool> {
+        let same = |pool: &&Rc<Pool>| Arc::ptr_eq(pool.filter(), &filter.filter);
+        if let Some(known) = self.pools.iter().find(same) {
+            return known.clone();
+        }
+        let known = previous.and_then(|view| view.pools.iter().find(same)).cloned();
+        let pool = known.unwrap_or_else(|| {
+            let labels = vec![("plugin", plugin.clone())];
+            Pool::new(filter.filter.clone(), shared.metrics.counter(thread, FILTER_INSTANCES, labels))
+        });
+        self.pools.push(pool.clone());
+        pool
+    }
+}

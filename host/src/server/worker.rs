@@ -1,0 +1,148 @@
+//! One data-plane thread: its runtime, its sockets, its view of the gateway.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::runtime::LocalRuntime;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::activity::{Connections, sweep_interval};
+use super::client_limits::Full;
+use super::connection;
+use super::view::View;
+use super::{Shared, Stage};
+use crate::telemetry::Counter;
+use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_REFUSED};
+
+/// What lives on one thread.
+pub(super) struct Worker {
+    index: usize,
+    shared: Arc<Shared>,
+    view: RefCell<Rc<View>>,
+    version: Cell<u64>,
+    pub(super) connections: Connections,
+    open: Counter,
+    refused: [Counter; 2],
+}
+
+/// Starts a thread that serves these sockets until it is told to stop.
+pub(super) fn start(
+    index: usize,
+    shared: Arc<Shared>,
+    sockets: Vec<TcpListener>,
+    stage: watch::Receiver<Stage>,
+) -> io::Result<JoinHandle<()>> {
+    // A runtime belongs to its thread, so it is made there and the caller is told how that went.
+    let (started, outcome) = sync_channel(1);
+    let serve = move || match LocalRuntime::new() {
+        Ok(runtime) => {
+            let _ = started.send(Ok(()));
+            runtime.block_on(Worker::new(index, shared).serve(sockets, stage));
+        }
+        Err(error) => {
+            let _ = started.send(Err(error));
+        }
+    };
+    let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(serve)?;
+    outcome.recv().map_err(io::Error::other)??;
+    Ok(thread)
+}
+
+/// How long to wait after the kernel refused a connection: it has no descriptors left, and an empty loop frees none.
+const AFTER_REFUSAL: Duration = Duration::from_millis(50);
+
+impl Worker {
+    fn new(index: usize, shared: Arc<Shared>) -> Rc<Worker> {
+        let version = shared.version.load(Ordering::Acquire);
+        let counter = |reason: &str| shared.metrics.counter(index, CONNECTIONS_REFUSED, vec![("reason", reason.into())]);
+        Rc::new(Worker {
+            index,
+            view: RefCell::new(Rc::new(View::new(&shared, index, None))),
+            version: Cell::new(version),
+            connections: Connections::default(),
+            open: shared.metrics.gauge(index, CONNECTIONS, Vec::new()),
+            refused: [counter("limit"), counter("client-limit")],
+            shared,
+        })
+    }
+
+    /// The current gateway as this thread uses it.
+    pub(super) fn view(&self) -> Rc<View> {
+        let version = self.shared.version.load(Ordering::Acquire);
+        if version != self.version.get() {
+            let view = Rc::new(View::new(&self.shared, self.index, Some(&self.view.borrow())));
+            *self.view.borrow_mut() = view;
+            self.version.set(version);
+        }
+        self.view.borrow().clone()
+    }
+
+    async fn serve(self: Rc<Self>, sockets: Vec<TcpListener>, mut stage: watch::Receiver<Stage>) {
+        let accepting: Vec<_> = sockets
+            .into_iter()
+            .filter_map(|socket| tokio::net::TcpListener::from_std(socket).ok())
+            .map(|socket| tokio::task::spawn_local(self.clone().accept(socket)))
+            .collect();
+        let sweeping = tokio::task::spawn_local(self.clone().sweep());
+        let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
+        for task in &accepting {
+            task.abort();
+        }
+        self.connections.drain();
+        while self.connections.count() > 0 && *stage.borrow() != Stage::Stopped {
+            tokio::select! {
+                () = sleep(Duration::from_millis(5)) => {}
+                _ = stage.changed() => {}
+            }
+        }
+        sweeping.abort();
+    }
+
+    async fn accept(self: Rc<Self>, listener: tokio::net::TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((socket, peer)) => {
+                    let limits = &self.view().gateway.config.server.limits.clone();
+                    match self.shared.client_limits.admit(peer.ip(), limits) {
+                        Ok(admission) => {
+                            let worker = self.clone();
+                            tokio::task::spawn_local(async move {
+                                worker.open.add(1);
+                                connection::serve(&worker, socket, peer).await;
+                                worker.open.sub(1);
+                                drop(admission);
+                            });
+                        }
+                        Err(Full::All) => self.refused[0].add(1),
+                        Err(Full::Client) => self.refused[1].add(1),
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(AFTER_REFUSAL).await;
+                }
+            }
+        }
+    }
+
+    /// Looks after connections that take too long, here and upstream; and lets go of an old configuration where no
+    /// request comes to do so.
+    async fn sweep(self: Rc<Self>) {
+        let mut ticks = interval(sweep_interval(&self.view().gateway.config.server.timeouts));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let view = self.view();
+            self.connections.sweep(&view.gateway.config.server.timeouts);
+            view.evict_idle();
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Every metric of the gateway, by name, and their text for Prometheus.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::Method;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::counter::{BUCKETS, Counter, Histogram};
+use crate::pipeline::Phase;
+use crate::wasm::Reason;
+
+/// Duration of exchanges by route, method and status (OpenTelemetry's `http.server.request.duration`).
+pub(crate) const REQUEST_DURATION: &str = "http_server_request_duration_seconds";
+/// Client connections that are open.
+pub(crate) const CONNECTIONS: &str = "portcullis_connections";
+/// Client connections refused, by reason.
+pub(crate) const CONNECTIONS_REFUSED: &str = "portcullis_connections_refused";
+/// Calls of filters, by filter, plugin and phase.
+pub(crate) const FILTER_CALLS: &str = "portcullis_filter_calls";
+/// Failed calls of filters, by filter, plugin, route, phase and reason.
+pub(crate) const FILTER_FAILURES: &str = "portcullis_filter_failures";
+/// Instances made, by plugin.
+pub(crate) const FILTER_INSTANCES: &str = "portcullis_filter_instances_created";
+/// 1 while a filter is out of service.
+pub(crate) const FILTER_QUARANTINED: &str = "portcullis_filter_quarantined";
+/// Requests sent upstream, by upstream, target and result.
+pub(crate) const UPSTREAM_REQUESTS: &str = "portcullis_upstream_requests";
+/// Reloads of the configuration, by result.
+pub(crate) const RELOADS: &str = "portcullis_reloads";
+/// Lines that the access log could not take.
+pub(crate) const ACCESS_LOG_DROPPED: &str = "portcullis_access_log_dropped";
+
+const HELP: [(&str, &str); 10] = [
+    (REQUEST_DURATION, "Duration of exchanges"),
+    (CONNECTIONS, "Client connections that are open"),
+    (CONNECTIONS_REFUSED, "Client connections refused"),
+    (FILTER_CALLS, "Calls of filters"),
+    (FILTER_FAILURES, "Failed calls of filters"),
+    (FILTER_INSTANCES, "Filter instances made"),
+    (FILTER_QUARANTINED, "1 while a filter is out of service"),
+    (UPSTREAM_REQUESTS, "Requests sent upstream"),
+    (RELOADS, "Reloads of the configuration"),
+    (ACCESS_LOG_DROPPED, "Lines that the access log could not take"),
+];
+
+type Labels = Vec<(&'static str, Arc<str>)>;
+type Reading = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// All metrics of a gateway. Names and labels are looked up when a configuration is built, never for a request.
+#[derive(Clone, Default)]
+pub struct Metrics(Arc<Mutex<Families>>);
+
+#[derive(Default)]
+struct Families {
+    /// By name and labels, then by thread.
+    counters: BTreeMap<&'static str, BTreeMap<Labels, BTreeMap<usize, Counter>>>,
+    histograms: BTreeMap<&'static str, BTreeMap<Labels, BTreeMap<usize, Histogram>>>,
+    gauges: BTreeMap<&'static str, BTreeMap<Labels, BTreeMap<usize, Counter>>>,
+    readings: BTreeMap<&'static str, BTreeMap<Labels, Reading>>,
+}
+
+impl Metrics {
+    /// One thread's part of a counter; the same again for the same labels.
+    pub(crate) fn counter(&self, thread: usize, name: &'static str, labels: Labels) -> Counter {
+        self.families().counters.entry(name).or_default().entry(labels).or_default().entry(thread).or_default().clone()
+    }
+
+    /// One thread's part of a gauge.
+    pub(crate) fn gauge(&self, thread: usize, name: &'static str, labels: Labels) -> Counter {
+        self.families().gauges.entry(name).or_default().entry(labels).or_default().entry(thread).or_default().clone()
+    }
+
+    /// One thread's part of a histogram.
+    pub(crate) fn histogram(&self, thread: usize, name: &'static str, labels: Labels) -> Histogram {
+        self.families().histograms.entry(name).or_default().entry(labels).or_default().entry(thread).or_default().clone()
+    }
+
+    /// A gauge that is read when somebody looks.
+    pub(crate) fn reading(&self, name: &'static str, labels: Labels, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.families().readings.entry(name).or_default().insert(labels, Arc::new(read));
+    }
+
+    /// Forgets readings of what a new configuration no longer has.
+    pub(crate) fn clear_readings(&self) {
+        self.families().readings.clear();
+    }
+
+    /// The text that Prometheus scrapes, in the OpenMetrics format.
+    pub fn encode(&self) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape(self.clone())));
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+        text
+    }
+
+    fn families(&self) -> std::sync::MutexGuard<'_, Families> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+#[derive(Debug)]
+struct Scrape(Metrics);
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let families = self.0.families();
+        for (name, series) in &families.counters {
+            let mut metric = encoder.encode_descriptor(name, help(name), None, MetricType::Counter)?;
+            for (labels, parts) in series {
+                let total: u64 = parts.values().map(Counter::get).sum();
+                metric.encode_family(&label_set(labels))?.encode_counter::<NoLabelSet, _, u64>(&total, None)?;
+            }
+        }
+        let gauges = families.gauges.iter().map(|(name, series)| {
+            let total = |parts: &BTreeMap<usize, Counter>| parts.values().fold(0, |sum: u64, part| sum.wrapping_add(part.get()));
+            (*name, series.iter().map(|(labels, parts)| (labels, total(parts))).collect::<Vec<_>>())
+        });
+        let readings = families.readings.iter().map(|(name, series)| {
+            (*name, series.iter().map(|(labels, read)| (labels, read())).collect::<Vec<_>>())
+        });
+        for (name, series) in gauges.chain(readings) {
+            let mut metric = encoder.encode_descriptor(name, help(name), None, MetricType::Gauge)?;
+            for (labels, value) in series {
+                let value = i64::try_from(value).unwrap_or(i64::MAX);
+                metric.encode_family(&label_set(labels))?.encode_gauge(&value)?;
+            }
+        }
+        for (name, series) in &families.histograms {
+            let mut metric = encoder.encode_descriptor(name, help(name), None, MetricType::Histogram)?;
+            for (labels, parts) in series {
+                encode_histogram(metric.encode_family(&label_set(labels))?, parts.values())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode_histogram<'a>(mut encoder: MetricEncoder<'_>, parts: impl Iterator<Item = &'a Histogram>) -> fmt::Result {
+    let (mut counts, mut sum) = ([0; BUCKETS.len() + 1], 0.0);
+    parts.for_each(|part| part.add_to(&mut counts, &mut sum));
+    let bounds = BUCKETS.into_iter().chain([f64::MAX]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+    encoder.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
+}
+
+fn label_set(labels: &Labels) -> Vec<(&'static str, &str)> {
+    labels.iter().map(|(name, value)| (*name, &**value)).collect()
+}
+
+fn help(name: &str) -> &'static str {
+    HELP.iter().find(|(known, _)| *known == name).map_or("", |(_, help)| help)
+}
+
+/// What one thread counts for one route.
+#[derive(Debug)]
+pub(crate) struct RouteCounters {
+    metrics: Metrics,
+    thread: usize,
+    route: Arc<str>,
+    /// Histograms that have been used, by method and status: a handful, so a list is faster than a map.
+    durations: RefCell<Vec<(Method, u16, Histogram)>>,
+}
+
+impl RouteCounters {
+    pub(crate) fn new(metrics: &Metrics, thread: usize, route: Arc<str>) -> RouteCounters {
+        RouteCounters { metrics: metrics.clone(), thread, route, durations: RefCell::default() }
+    }
+
+    /// One exchange has ended.
+    pub(crate) fn ended(&self, method: &Method, status: u16, duration: Duration) {
+        let mut durations = self.durations.borrow_mut();
+        if let Some((.., histogram)) = durations.iter().find(|(m, s, _)| *s == status && m == method) {
+            histogram.record(duration);
+            return;
+        }
+        // Methods of a client's own making share one label, or a client could make labels without end.
+        let label: Arc<str> = if is_known(method) { method.as_str().into() } else { "_OTHER".into() };
+        let labels = vec![
+            ("http_request_method", label),
+            ("http_response_status_code", status.to_string().into()),
+            ("http_route", self.route.clone()),
+        ];
+        let histogram = self.metrics.histogram(self.thread, REQUEST_DURATION, labels);
+        histogram.record(duration);
+        if is_known(method) {
+            durations.push((method.clone(), status, histogram));
+        }
+    }
+}
+
+fn is_known(method: &Method) -> bool {
+    [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PATCH,
+        Method::TRACE,
+        Method::CONNECT,
+    ]
+    .contains(method)
+}
+
+/// What one thread counts for one filter.
+#[derive(Debug)]
+pub(crate) struct FilterCounters {
+    metrics: Metrics,
+    thread: usize,
+    filter: Arc<str>,
+    plugin: Arc<str>,
+    calls: [Counter; Phase::ALL.len()],
+}
+
+impl FilterCounters {
+    pub(crate) fn new(metrics: &Metrics, thread: usize, filter: &Arc<str>, plugin: &Arc<str>, phases: crate::pipeline::Phases) -> FilterCounters {
+        let calls = Phase::ALL.map(|phase| {
+            if !phases.contains(phase) {
+                return Counter::default();
+            }
+            let labels = vec![
+                ("filter", filter.clone()),
+                ("phase", phase.as_str().into()),
+                ("plugin", plugin.clone()),
+            ];
+            metrics.counter(thread, FILTER_CALLS, labels)
+        });
+        FilterCounters { metrics: metrics.clone(), thread, filter: filter.clone(), plugin: plugin.clone(), calls }
+    }
+
+    pub(crate) fn calls(&self, phase: Phase) -> &Counter {
+        &self.calls[phase as usize]
+    }
+
+    pub(crate) fn failure(&self, route: &Arc<str>, phase: Phase, reason: Reason) {
+        let labels = vec![
+            ("filter", self.filter.clone()),
+            ("phase", phase.as_str().into()),
+            ("plugin", self.plugin.clone()),
+            ("reason", reason.as_str().into()),
+            ("route", route.clone()),
+        ];
+        self.metrics.counter(self.thread, FILTER_FAILURES, labels).add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_all_threads_add_up() {
+        let metrics = Metrics::default();
+        let label = || vec![("result", "ok".into())];
+        metrics.counter(0, RELOADS, label()).add(2);
+        metrics.counter(1, RELOADS, label()).add(3);
+
+        assert!(metrics.encode().contains("portcullis_reloads_total{result=\"ok\"} 5"), "{}", metrics.encode());
+    }
+
+    #[test]
+    fn a_histogram_has_its_route_method_and_status() {
+        let metrics = Metrics::default();
+        let route = RouteCounters::new(&metrics, 0, "users".into());
+        route.ended(&Method::GET, 200, Duration::from_millis(3));
+        route.ended(&Method::from_bytes(b"BREW").unwrap(), 200, Duration::from_millis(3));
+
+        let text = metrics.encode();
+
+        assert!(text.contains("http_route=\"users\"") && text.contains("http_request_method=\"_OTHER\""), "{text}");
+        assert!(!text.contains("BREW"));
+    }
+}

@@ -1,0 +1,101 @@
+//! A new connection to a target.
+
+use std::time::Duration;
+
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::body::Body;
+use crate::server::executor::LocalExecutor;
+
+/// One connection to a target, ready to send requests.
+pub(crate) enum Connection {
+    /// HTTP/1.1: one request at a time.
+    Http1(http1::SendRequest<Body>),
+    /// HTTP/2: many at once.
+    Http2(http2::SendRequest<Body>),
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("it does not accept connections: {0}")]
+    Refused(#[from] std::io::Error),
+    #[error("it does not accept connections in time")]
+    Timeout,
+    #[error("the handshake failed: {0}")]
+    Handshake(#[from] hyper::Error),
+}
+
+/// Bytes of a response's head at most, as for requests.
+const HEAD_SIZE: usize = 64 << 10;
+/// Fields of a response's head at most. Services are more generous with them than clients.
+const HEAD_FIELDS: usize = 200;
+
+/// `host:port` of a target.
+pub(crate) fn address(url: &Uri) -> String {
+    format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(80))
+}
+
+/// Connects, and runs the connection in a task of this thread.
+pub(crate) async fn connect(address: &str, http2: bool, limit: Duration) -> Result<Connection, ConnectError> {
+    let connected = timeout(limit, async {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let io = TokioIo::new(stream);
+        if http2 {
+            let (sender, connection) =
+                http2::Builder::new(LocalExecutor).timer(TokioTimer::new()).handshake::<_, Body>(io).await?;
+            tokio::task::spawn_local(async move { log_end(connection.await) });
+            Ok(Connection::Http2(sender))
+        } else {
+            let mut builder = http1::Builder::new();
+            builder.max_headers(HEAD_FIELDS).max_header_size(HEAD_SIZE);
+            let (sender, connection) = builder.handshake::<_, Body>(io).await?;
+            tokio::task::spawn_local(async move { log_end(connection.await) });
+            Ok(Connection::Http1(sender))
+        }
+    });
+    connected.await.unwrap_or(Err(ConnectError::Timeout))
+}
+
+/// What ends a connection is told to the exchange on it; this is for whoever debugs idle ones.
+fn log_end(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "upstream connection ended");
+    }
+}
+
+impl Connection {
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Connection::Http1(sender) => sender.is_closed(),
+            Connection::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Waits until the connection can take a request.
+    pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
+        match self {
+            Connection::Http1(sender) if sender.is_ready() => Ok(()),
+            Connection::Http1(sender) => sender.ready().await,
+            Connection::Http2(sender) => sender.ready().await,
+        }
+    }
+
+    /// Sends a request. Where nothing of it has been sent, the error gives it back.
+    #[expect(clippy::result_large_err, reason = "hyper's own error, which gives the request back")]
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        match self {
+            Connection::Http1(sender) => sender.try_send_request(request).await,
+            Connection::Http2(sender) => sender.try_send_request(request).await,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The idle connections of one thread to one target.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::connect::{ConnectError, Connection, connect};
+use super::{InFlight, Target};
+
+/// Idle connections, the most recently used taken first, so that those too many grow old and go.
+pub(crate) struct TargetPool {
+    idle: RefCell<VecDeque<Idle>>,
+    keep: usize,
+    keep_for: Duration,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// A connection in use for one exchange.
+pub(crate) struct Lease {
+    pub(crate) connection: Connection,
+    /// Whether it has served before: the peer may have closed it just now.
+    pub(crate) reused: bool,
+    target: Rc<Target>,
+    _in_flight: InFlight,
+}
+
+impl TargetPool {
+    pub(crate) fn new(keep: usize, keep_for: Duration) -> TargetPool {
+        TargetPool { idle: RefCell::default(), keep, keep_for }
+    }
+
+    /// Closes what has been idle for too long, or was closed by the peer.
+    pub(crate) fn evict_idle(&self) {
+        self.idle.borrow_mut().retain(|idle| !idle.connection.is_closed() && idle.since.elapsed() < self.keep_for);
+    }
+
+    fn take(&self) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { connection, .. }) = idle.pop_back() {
+            if connection.is_closed() {
+                continue;
+            }
+            if let Connection::Http2(sender) = &connection {
+                let shared = Connection::Http2(sender.clone());
+                idle.push_back(Idle { connection, since: Instant::now() });
+                return Some(shared);
+            }
+            return Some(connection);
+        }
+        None
+    }
+
+    fn put(&self, connection: Connection) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= self.keep {
+            idle.pop_front();
+        }
+        idle.push_back(Idle { connection, since: Instant::now() });
+    }
+}
+
+impl Lease {
+    /// A connection to the target: an idle one, or a new one.
+    pub(crate) async fn of(target: &Rc<Target>, http2: bool, limit: Duration) -> Result<Lease, ConnectError> {
+        let in_flight = InFlight::on(target);
+        while let Some(mut connection) = target.pool.take() {
+            if connection.ready().await.is_ok() {
+                return Ok(Lease { connection, reused: true, target: target.clone(), _in_flight: in_flight });
+            }
+        }
+        Lease::fresh(target, in_flight, http2, limit).await
+    }
+
+    async fn fresh(
+        target: &Rc<Target>,
+        in_flight: InFlight,
+        http2: bool,
+        limit: Duration,
+    ) -> Result<Lease, ConnectError> {
+        let connection = Box::pin(connect(&target.name, http2, limit)).await?;
+        if let Connection::Http2(sender) = &connection {
+            target.pool.put(Connection::Http2(sender.clone()));
+        }
+        Ok(Lease { connection, reused: false, target: target.clone(), _in_flight: in_flight })
+    }
+
+    /// Gives the connection back for other exchanges: its response has been read to the end, and its request sent.
+    pub(crate) fn keep(self) {
+        if let Connection::Http1(sender) = &self.connection
+            && !sender.is_closed()
+        {
+            self.target.pool.put(self.connection);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Version 0.1 of the interface: generated bindings, and what they mean in terms of an `Exchange`.
+
+#![allow(unreachable_pub, missing_docs, reason = "generated code re-exports what it is given")]
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
+use wasmtime::component::Resource;
+
+use crate::pipeline::edit::{self, Refused};
+use crate::wasm::instance::HostState;
+
+wasmtime::component::bindgen!({
+    path: "../wit/v0.1",
+    world: "plugin",
+    imports: {
+        "portcullis:filter/jwt.[method]verifier.verify": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+    with: {
+        "portcullis:filter/http.request": RequestHandle,
+        "portcullis:filter/http.response": ResponseHandle,
+        "portcullis:filter/rate-limit.limiter": crate::wasm::capabilities::rate_limit::OpenLimiter,
+        "portcullis:filter/jwt.verifier": crate::wasm::capabilities::jwt::OpenVerifier,
+    },
+});
+
+pub(crate) use self::exports::portcullis::filter::filter as guest;
+pub(crate) use self::portcullis::filter as host;
+use self::portcullis::filter::http::{EditError, Field};
+
+/// Stands for the request of the exchange at hand: there is never more than one, so no table is kept of them.
+pub struct RequestHandle;
+
+/// Stands for the response of the exchange at hand.
+pub struct ResponseHandle;
+
+impl RequestHandle {
+    /// What is lent to a phase for the length of one call.
+    pub(crate) fn lend() -> Resource<RequestHandle> {
+        Resource::new_borrow(0)
+    }
+}
+
+impl ResponseHandle {
+    /// What is lent to a phase for the length of one call.
+    pub(crate) fn lend() -> Resource<ResponseHandle> {
+        Resource::new_borrow(0)
+    }
+}
+
+type Edited = wasmtime::Result<Result<(), EditError>>;
+
+impl From<Refused> for EditError {
+    fn from(refused: Refused) -> EditError {
+        match refused {
+            Refused::InvalidName => EditError::InvalidName,
+            Refused::InvalidValue => EditError::InvalidValue,
+            Refused::Protected => EditError::Protected,
+            Refused::TooLarge => EditError::TooLarge,
+        }
+    }
+}
+
+fn edited(result: Result<(), Refused>) -> Edited {
+    Ok(result.map_err(EditError::from))
+}
+
+fn first(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
+    headers.get(name).map(|value| value.as_bytes().to_vec())
+}
+
+fn every(headers: &HeaderMap, name: &str) -> Vec<Vec<u8>> {
+    headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
+}
+
+fn fields(headers: &HeaderMap) -> Vec<Field> {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| Field {
+        name: name.as_str().to_owned(),
+        value: value.as_bytes().to_vec(),
+    };
+    headers.iter().map(field).collect()
+}
+
+impl host::http::Host for HostState {}
+
+impl host::http::HostRequest for HostState {
+    fn id(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange.id().to_string())
+    }
+
+    fn method(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange.method.as_str().to_owned())
+    }
+
+    fn scheme(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange.scheme.as_str().to_owned())
+    }
+
+    fn authority(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange.authority().to_owned())
+    }
+
+    fn path(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange.target.path().to_owned())
+    }
+
+    fn query(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<Option<String>> {
+        Ok(self.exchange.target.query().map(str::to_owned))
+    }
+
+    fn set_path(&mut self, _: Resource<RequestHandle>, path: String) -> Edited {
+        edited(edit::set_path(&mut self.exchange, &path))
+    }
+
+    fn set_query(&mut self, _: Resource<RequestHandle>, query: Option<String>) -> Edited {
+        edited(edit::set_query(&mut self.exchange, query.as_deref()))
+    }
+
+    fn route(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange.route.name.to_string())
+    }
+
+    fn path_parameter(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.exchange.path_parameter(&name))
+    }
+
+    fn client_address(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange.client.to_string())
+    }
+
+    fn header(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(first(&self.exchange.headers, &name))
+    }
+
+    fn header_values(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(every(&self.exchange.headers, &name))
+    }
+
+    fn headers(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<Vec<Field>> {
+        Ok(fields(&self.exchange.headers))
+    }
+
+    fn set_header(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Edited {
+        edited(edit::set_header(&mut self.exchange, edit::Side::Request, &name, value))
+    }
+
+    fn append_header(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Edited {
+        edited(edit::append_header(&mut self.exchange, edit::Side::Request, &name, value))
+    }
+
+    fn remove_header(&mut self, _: Resource<RequestHandle>, name: String) -> Edited {
+        edited(edit::remove_header(&mut self.exchange, edit::Side::Request, &name))
+    }
+
+    fn note(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.exchange.note(&name).map(str::to_owned))
+    }
+
+    fn set_note(&mut self, _: Resource<RequestHandle>, name: String, value: String) -> Edited {
+        edited(edit::set_note(&mut self.exchange, name, value))
+    }
+
+    fn drop(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl host::http::HostResponse for HostState {
+    fn status(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<u16> {
+        Ok(self.exchange.response.status.as_u16())
+    }
+
+    fn set_status(&mut self, _: Resource<ResponseHandle>, status: u16) -> Edited {
+        edited(edit::set_status(&mut self.exchange, status))
+    }
+
+    fn header(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(first(&self.exchange.response.headers, &name))
+    }
+
+    fn header_values(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(every(&self.exchange.response.headers, &name))
+    }
+
+    fn headers(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<Vec<Field>> {
+        Ok(fields(&self.exchange.response.headers))
+    }
+
+    fn set_header(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Edited {
+        edited(edit::set_header(&mut self.exchange, edit::Side::Response, &name, value))
+    }
+
+    fn append_header(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Edited {
+        edited(edit::append_header(&mut self.exchange, edit::Side::Response, &name, value))
+    }
+
+    fn remove_header(&mut self, _: Resource<ResponseHandle>, name: String) -> Edited {
+        edited(edit::remove_header(&mut self.exchange, edit::Side::Response, &name))
+    }
+
+    fn drop(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+/// A filter's reply as the gateway will send it, or why it cannot be sent.
+pub(crate) fn reply(reply: guest::Reply) -> Result<crate::pipeline::Reply, String> {
+    let status = edit::reply_status(reply.status).ok_or_else(|| format!("reply with status {}", reply.status))?;
+    let mut headers = HeaderMap::with_capacity(reply.headers.len());
+    for field in reply.headers {
+        let (name, value) = edit::field(&field.name, field.value)
+            .map_err(|refused| format!("reply with header {:?}: {refused}", cut(&field.name)))?;
+        headers.append(name, value);
+    }
+    Ok(crate::pipeline::Reply { status, headers, body: reply.body.into() })
+}
+
+/// The start of a text that a plugin chose, for a message.
+fn cut(text: &str) -> &str {
+    let end = text.char_indices().map(|(at, _)| at).nth(64).unwrap_or(text.len());
+    &text[..end]
+}
+
+/// The phases that a manifest names.
+pub(crate) fn phases(phases: guest::Phases) -> crate::pipeline::Phases {
+    use crate::pipeline::Phase;
+    let named: SmallVec<[Phase; 5]> = [
+        (guest::Phases::REQUEST, Phase::Request),
+        (guest::Phases::REQUEST_BODY, Phase::RequestBody),
+        (guest::Phases::RESPONSE, Phase::Response),
+        (guest::Phases::RESPONSE_BODY, Phase::ResponseBody),
+        (guest::Phases::COMPLETE, Phase::Complete),
+    ]
+    .into_iter()
+    .filter_map(|(flag, phase)| phases.contains(flag).then_some(phase))
+    .collect();
+    crate::pipeline::Phases::of(&named)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_with_a_malformed_header_is_refused_with_its_name() {
+        let bad = guest::Reply {
+            status: 200,
+            headers: vec![Field { name: "x y".into(), value: vec![] }],
+            body: vec![],
+        };
+
+        let refused = reply(bad).err().unwrap_or_default();
+
+        assert!(refused.contains("x y"), "{refused}");
+    }
+
+    #[test]
+    fn a_reply_cannot_have_an_interim_status() {
+        assert!(reply(guest::Reply { status: 100, headers: vec![], body: vec![] }).is_err());
+        assert_eq!(edit::reply_status(204), Some(StatusCode::NO_CONTENT));
+    }
+}

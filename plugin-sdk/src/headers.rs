@@ -1,0 +1,292 @@
+//! Names and values of header fields (RFC 9110 section 5), and why an edit is refused.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::settings::text;
+
+/// The value of a header field: bytes, since RFC 9110 section 5.5 allows more than ASCII.
+///
+/// ```
+/// use portcullis_sdk::HeaderValue;
+///
+/// let value = HeaderValue::from("gzip, br");
+/// assert_eq!(value, "gzip, br");
+/// assert_eq!(value.to_str(), Some("gzip, br"));
+/// assert_eq!(HeaderValue::from(vec![0xff]).to_str(), None);
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeaderValue(Vec<u8>);
+
+impl HeaderValue {
+    /// The value as it stands in the message.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The value as text, where it is UTF-8.
+    pub fn to_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+
+    /// The value as owned text, where it is UTF-8. Copies nothing.
+    pub fn into_string(self) -> Option<String> {
+        String::from_utf8(self.0).ok()
+    }
+
+    /// The value as owned bytes. Copies nothing.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl AsRef<[u8]> for HeaderValue {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&str> for HeaderValue {
+    fn from(text: &str) -> Self {
+        HeaderValue(text.as_bytes().to_vec())
+    }
+}
+
+impl From<&String> for HeaderValue {
+    fn from(text: &String) -> Self {
+        HeaderValue::from(text.as_str())
+    }
+}
+
+impl From<String> for HeaderValue {
+    fn from(text: String) -> Self {
+        HeaderValue(text.into_bytes())
+    }
+}
+
+impl From<&[u8]> for HeaderValue {
+    fn from(bytes: &[u8]) -> Self {
+        HeaderValue(bytes.to_vec())
+    }
+}
+
+impl From<Vec<u8>> for HeaderValue {
+    fn from(bytes: Vec<u8>) -> Self {
+        HeaderValue(bytes)
+    }
+}
+
+impl From<&HeaderValue> for HeaderValue {
+    fn from(value: &HeaderValue) -> Self {
+        value.clone()
+    }
+}
+
+impl PartialEq<str> for HeaderValue {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for HeaderValue {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<[u8]> for HeaderValue {
+    fn eq(&self, other: &[u8]) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&[u8]> for HeaderValue {
+    fn eq(&self, other: &&[u8]) -> bool {
+        self.0 == *other
+    }
+}
+
+impl fmt::Debug for HeaderValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+/// The name of a header field, checked once: a lower-case token of RFC 9110 section 5.6.2.
+///
+/// Meant for settings. Wherever a name is asked for as `&str`, `&name` will do; a name known to the author is simply a
+/// literal.
+///
+/// ```
+/// use portcullis_sdk::{EditError, HeaderName};
+///
+/// assert_eq!(HeaderName::new("X-Access-Tokens")?.as_ref(), "x-access-tokens");
+/// assert_eq!(HeaderName::new("two words"), Err(EditError::InvalidName));
+/// # Ok::<(), EditError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeaderName(String);
+
+impl HeaderName {
+    /// Checks a name and puts it into lower case.
+    ///
+    /// # Errors
+    /// [`EditError::InvalidName`] where it is no token.
+    pub fn new(name: &str) -> Result<Self, EditError> {
+        if is_token(name) {
+            Ok(HeaderName(name.to_ascii_lowercase()))
+        } else {
+            Err(EditError::InvalidName)
+        }
+    }
+}
+
+/// Whether this is a token of RFC 9110 section 5.6.2.
+pub(crate) fn is_token(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+impl Deref for HeaderName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for HeaderName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for HeaderName {
+    type Err = EditError;
+
+    fn from_str(name: &str) -> Result<Self, EditError> {
+        HeaderName::new(name)
+    }
+}
+
+impl PartialEq<str> for HeaderName {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for HeaderName {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl Serialize for HeaderName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::parsed(deserializer, "header field name")
+    }
+}
+
+impl JsonSchema for HeaderName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "HeaderName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" })
+    }
+}
+
+/// Why an edit of an exchange was refused. The exchange is as it was before the edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EditError {
+    /// The name is no token of RFC 9110 section 5.6.2; for a note, it is empty or holds a control character.
+    InvalidName,
+    /// The value holds a byte that RFC 9110 section 5.5 forbids, white space around it, or is not of the form that the
+    /// part needs.
+    InvalidValue,
+    /// The field belongs to the connection or to the framing of the message: the gateway alone sets it.
+    ///
+    /// `connection`, `keep-alive`, `proxy-connection`, `transfer-encoding`, `te`, `trailer`, `upgrade`,
+    /// `content-length` and `host`.
+    Protected,
+    /// The edit would take the header section, or the notes, past the gateway's limits.
+    TooLarge,
+}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EditError::InvalidName => "the name is not allowed",
+            EditError::InvalidValue => "the value holds what is not allowed there",
+            EditError::Protected => "the field belongs to the gateway",
+            EditError::TooLarge => "the edit goes past the gateway's limits",
+        })
+    }
+}
+
+impl Error for EditError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_token_in_lower_case() {
+        for (written, read) in [
+            ("Accept", "accept"),
+            ("x-A_b.c", "x-a_b.c"),
+            ("!#$%&'*+-.^_`|~", "!#$%&'*+-.^_`|~"),
+        ] {
+            assert_eq!(HeaderName::new(written).unwrap(), read);
+        }
+        for wrong in ["", "a b", "a:", "é", "a\r\nb", "a\0", "(a)", "a/b", "\"a\""] {
+            assert_eq!(HeaderName::new(wrong), Err(EditError::InvalidName), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_settings_says_which_name_is_wrong() {
+        let name: HeaderName = serde_json::from_str(r#""X-Token""#).unwrap();
+        assert_eq!(name, "x-token");
+
+        let error = serde_json::from_str::<HeaderName>(r#""a b""#).unwrap_err();
+        assert!(
+            error.to_string().starts_with("`a b` is no header field name: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_value_is_bytes() {
+        let value = HeaderValue::from(&b"caf\xe9"[..]);
+        assert_eq!(value.to_str(), None);
+        assert_eq!(format!("{value:?}"), r#""caf\xe9""#);
+        assert_eq!(value.clone().into_bytes(), b"caf\xe9");
+        assert_eq!(value.into_string(), None);
+    }
+}

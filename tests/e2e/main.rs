@@ -1,0 +1,42 @@
+//! What a user of Portcullis can rely on, over real connections: one module for each behaviour.
+//!
+//! The gateway is a process of its own; see the harness (`tests/harness`) for the words used here.
+
+// The path of a request, from the client to the upstream and back.
+mod balancing;
+mod closing_early;
+mod fixed;
+mod forwarding;
+mod framing;
+mod http2;
+mod paths;
+mod proxying;
+mod routing;
+mod streaming;
+mod timeouts;
+mod trailers;
+mod upstream_connections;
+
+// What clients may not do.
+mod limits;
+mod malformed;
+
+// Filters.
+mod filters;
+mod misbehaving;
+mod plugins;
+mod refused_plugins;
+
+// Running it.
+mod drain;
+mod observing;
+mod reload;
+mod reload_memory;
+
+// What is shipped with it.
+mod cli;
+mod demo;
+mod examples;
+mod microservices;
+mod new_plugin;
+mod tidy;

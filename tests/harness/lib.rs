@@ -1,0 +1,54 @@
+//! Tests of Portcullis in three nouns: a [`Gateway`], an [`Upstream`], and what passed between them.
+//!
+//! ```no_run
+//! # use portcullis_tests::{Gateway, Upstream};
+//! # async fn test() {
+//! let upstream = Upstream::answering("hello").await;
+//! let gateway = Gateway::proxying(&upstream).await;
+//!
+//! let response = gateway.get("/").await;
+//!
+//! assert_eq!(response.status(), 200);
+//! assert_eq!(response.text(), "hello");
+//! assert_eq!(upstream.requests(), 1);
+//! # }
+//! ```
+//!
+//! The gateway is a child process, listening on ports that the system chose. `Drop` ends it; a test that panics prints
+//! its configuration, its log and the last response. Nothing sleeps for a fixed time: [`eventually`] waits for a fact.
+
+mod access_log;
+mod body;
+mod command;
+mod components;
+mod configuration;
+mod connection;
+mod echo;
+mod eventually;
+mod folder;
+mod gateway;
+mod metrics;
+mod plugins;
+mod process;
+mod raw;
+mod request;
+mod response;
+mod shipped;
+mod token;
+mod upstream;
+
+pub use body::{Body, Chunks, chunked, empty, full, generated, stepwise, with_trailers};
+pub use command::{Ran, portcullis, portcullis_in, repository, target_folder};
+pub use components::Component;
+pub use connection::Connection;
+pub use eventually::{PATIENCE, eventually, within};
+pub use folder::Folder;
+pub use gateway::Gateway;
+pub use plugins::misbehaving;
+pub use process::Process;
+pub use raw::Raw;
+pub use request::Request;
+pub use response::Response;
+pub use shipped::{shipped, tokens_in};
+pub use token::{PUBLIC_KEY, jwks, signed, signed_by_key, tampered};
+pub use upstream::Upstream;

@@ -1,0 +1,41 @@
+//! Plugins made for tests, compiled when the first test asks.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::{repository, target_folder};
+
+/// The plugin of `tests/misbehaving`: its setting `act` says what it does wrong.
+pub fn misbehaving() -> &'static str {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build).to_str().expect("a path in UTF-8")
+}
+
+fn build() -> PathBuf {
+    // A target folder of its own: the outer cargo may hold the lock of the common one.
+    let target = target_folder().join("plugins-test");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args([
+            "build",
+            "--package",
+            "misbehaving",
+            "--profile",
+            "plugin",
+            "--target",
+            "wasm32-wasip2",
+            "--target-dir",
+        ])
+        .arg(&target)
+        .current_dir(repository())
+        // What cargo and cargo's test runner set for this build is not meant for the plugin's.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET")
+        .env_remove("CARGO_TARGET_DIR")
+        .output()
+        .expect("cargo runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    target.join("wasm32-wasip2/plugin/misbehaving.wasm")
+}

@@ -1,0 +1,124 @@
+//! A child process whose output is collected line by line.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use crate::command::{gateway_binary, target_folder};
+use crate::eventually;
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+/// A running `portcullis`. Killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Mutex<Child>,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl Process {
+    /// Starts `portcullis` with these arguments.
+    pub fn start(
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        environment: &[(&str, &str)],
+        folder: &Path,
+    ) -> Self {
+        let mut child = Command::new(gateway_binary())
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .env("PORTCULLIS_WASM_CACHE", target_folder().join("portcullis-test-cache"))
+            .env("NO_COLOR", "1")
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the gateway starts");
+        let stdout = collect(child.stdout.take().expect("a pipe"));
+        let stderr = collect(child.stderr.take().expect("a pipe"));
+        Process {
+            child: Mutex::new(child),
+            stdout,
+            stderr,
+        }
+    }
+
+    /// The lines written to standard output so far.
+    pub fn stdout(&self) -> Vec<String> {
+        self.stdout.lock().expect("lines").clone()
+    }
+
+    /// The lines written to standard error so far.
+    pub fn stderr(&self) -> Vec<String> {
+        self.stderr.lock().expect("lines").clone()
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.lock().expect("the child").id()
+    }
+
+    /// Sends a signal by its name: `TERM`, `HUP`, `INT`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {}", self.id())])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} was not sent");
+    }
+
+    /// The exit code, or `None` while it runs. A process that a signal ended has the code -1.
+    pub fn exit_code(&self) -> Option<i32> {
+        let status = self.child.lock().expect("the child").try_wait().expect("its state")?;
+        Some(status.code().unwrap_or(-1))
+    }
+
+    /// Waits for its end and gives the exit code.
+    pub async fn exited(&self) -> i32 {
+        eventually("the process ends", async || self.exit_code().is_some()).await;
+        self.exit_code().expect("it has ended")
+    }
+
+    /// Resident memory in KiB.
+    pub fn rss_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a running process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|kib| kib.parse().ok())
+            .expect("a figure in kB")
+    }
+
+    /// Open file descriptors.
+    pub fn fds(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id()))
+            .expect("a running process")
+            .count()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // Both fail only where the process has ended already.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static) -> Lines {
+    let lines = Lines::default();
+    let collected = lines.clone();
+    std::thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
+            collected.lock().expect("lines").push(text);
+            line.clear();
+        }
+    });
+    lines
+}

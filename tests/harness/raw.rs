@@ -1,0 +1,93 @@
+//! A bare socket, for what no client library would send.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::within;
+
+/// A socket and what has been read from it.
+#[derive(Debug)]
+pub struct Raw {
+    socket: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Raw {
+    /// Connects.
+    pub async fn connect(address: SocketAddr) -> Self {
+        Raw::over(TcpStream::connect(address).await.expect("a connection"))
+    }
+
+    /// Over a socket that is there already.
+    pub fn over(socket: TcpStream) -> Self {
+        socket.set_nodelay(true).expect("TCP_NODELAY");
+        Raw { socket, read: vec![] }
+    }
+
+    /// Sends bytes. A peer that has closed already is not an error: what it said can still be read.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        _ = within("bytes are taken", self.socket.write_all(bytes.as_ref())).await;
+    }
+
+    /// Sends the FIN, and goes on reading.
+    pub async fn finish(&mut self) {
+        _ = self.socket.shutdown().await;
+    }
+
+    /// Reads until `mark` has come and gives everything up to and with it. What is left when the peer closes first is
+    /// given as it is.
+    pub async fn read_until(&mut self, mark: &str) -> String {
+        within(&format!("{mark:?} comes"), async {
+            loop {
+                let found = self
+                    .read
+                    .windows(mark.len())
+                    .position(|window| window == mark.as_bytes());
+                if let Some(at) = found {
+                    let rest = self.read.split_off(at + mark.len());
+                    let taken = std::mem::replace(&mut self.read, rest);
+                    return String::from_utf8_lossy(&taken).into_owned();
+                }
+                if !self.read_some().await {
+                    return String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned();
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads a message's head.
+    pub async fn read_head(&mut self) -> String {
+        self.read_until("\r\n\r\n").await
+    }
+
+    /// Reads until the peer closes, by FIN or reset.
+    pub async fn read_to_end(&mut self) -> String {
+        within("the peer closes", async { while self.read_some().await {} }).await;
+        String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned()
+    }
+
+    /// Sends a request and reads what comes until the peer closes.
+    pub async fn answer_to(mut self, request: impl AsRef<[u8]>) -> String {
+        self.send(request).await;
+        self.read_to_end().await
+    }
+
+    /// Whether nothing, not even a FIN, comes for this long.
+    pub async fn is_silent_for(&mut self, time: Duration) -> bool {
+        tokio::time::timeout(time, self.socket.peek(&mut [0])).await.is_err()
+    }
+
+    /// Reads at most `most` bytes, as a slow reader does, and throws them away. Gives how many there were.
+    pub async fn sip(&mut self, most: usize) -> usize {
+        let mut bytes = vec![0; most];
+        within("bytes come", self.socket.read(&mut bytes)).await.unwrap_or(0)
+    }
+
+    async fn read_some(&mut self) -> bool {
+        self.socket.read_buf(&mut self.read).await.is_ok_and(|read| read > 0)
+    }
+}

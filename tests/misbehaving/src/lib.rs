@@ -1,0 +1,228 @@
+//! A filter that does wrong, in the way that its setting `act` says. The tests show that a gateway survives it.
+
+mod waste;
+
+use std::cell::{Cell, RefCell};
+
+use portcullis_sdk::{
+    BodyOutcome, BodyTransform, Failure, Filter, Outcome, Phase, Reply, Request, Response, SettingsError, Summary, log,
+    register_filter,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What the operator writes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// What to do wrong.
+    act: Act,
+}
+
+/// A wrong. Those without a phase in their name happen in the request phase.
+#[derive(Clone, Copy, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// Nothing: for comparison.
+    Nothing,
+    /// Panics.
+    Panic,
+    /// Computes for ever.
+    Loop,
+    /// Takes memory for ever.
+    Allocate,
+    /// Calls itself for ever.
+    Recurse,
+    /// Ends the process.
+    Exit,
+    /// Writes to standard output and standard error.
+    Print,
+    /// Returns an error.
+    Fail,
+    /// Computes for a while, less than any limit.
+    Dawdle,
+    /// Keeps a mebibyte more with each call.
+    Hoard,
+    /// Counts its calls in `x-calls`, and panics in every third.
+    PanicAtThird,
+    /// Sets what may not be set and tells in `x-refused` why it was refused.
+    BadHeaders,
+    /// Sets headers until there is no room.
+    ManyHeaders,
+    /// Notes 64 MiB.
+    HugeNote,
+    /// Logs 1 MiB with line breaks in it.
+    HugeLog,
+    /// Replies with a header of 8 MiB.
+    HugeReplyHeader,
+    /// Replies with a status that does not exist.
+    BadReplyStatus,
+    /// Replies with a header name that is none.
+    BadReplyHeader,
+    /// Replies with a field that belongs to the connection.
+    FramingReply,
+    /// Edits the request, then panics.
+    EditAndPanic,
+    /// Asks for the body, and panics at the sight of it.
+    PanicAtBody,
+    /// Asks for more of the body than it may.
+    BufferTooMuch,
+    /// Panics in the response phase, after an edit.
+    PanicAtResponse,
+    /// Computes for ever in the response phase.
+    LoopAtResponse,
+    /// Panics in the middle of the response's body.
+    PanicInTransform,
+    /// Computes for ever in the middle of the response's body.
+    LoopInTransform,
+    /// Makes of each byte of the response's body a mebibyte, up to a gibibyte.
+    Inflate,
+    /// Panics when all is over.
+    PanicAtEnd,
+    /// Refuses to be made.
+    PanicAtStart,
+    /// Refuses its settings.
+    RefuseSettings,
+}
+
+struct Misbehaving {
+    act: Act,
+    calls: Cell<u32>,
+    hoard: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Filter for Misbehaving {
+    type Settings = Settings;
+    const PHASES: &'static [Phase] = &[Phase::Request, Phase::RequestBody, Phase::Response, Phase::Complete];
+
+    fn new(settings: Settings) -> Result<Self, SettingsError> {
+        match settings.act {
+            Act::PanicAtStart => panic!("as told, at the start"),
+            Act::RefuseSettings => Err("as told: these settings will not do".into()),
+            act => Ok(Misbehaving {
+                act,
+                calls: Cell::new(0),
+                hoard: RefCell::default(),
+            }),
+        }
+    }
+
+    fn on_request(&self, request: &mut Request) -> Result<Outcome, Failure> {
+        let calls = self.calls.get() + 1;
+        self.calls.set(calls);
+        match self.act {
+            Act::Panic => panic!("as told"),
+            Act::Loop => waste::time(),
+            Act::Allocate => waste::memory(),
+            Act::Recurse => waste::stack(calls.into()),
+            Act::Exit => std::process::exit(0),
+            Act::Print => {
+                println!("printed to stdout");
+                eprintln!("printed to stderr");
+            }
+            Act::Fail => return Err(Failure::new("as told: a secret reason")),
+            Act::Dawdle => waste::some_time(),
+            Act::Hoard => self.hoard.borrow_mut().push(vec![1; 1 << 20]),
+            Act::PanicAtThird => {
+                request.set_header("x-calls", calls.to_string())?;
+                assert!(calls < 3, "as told, at the third call");
+            }
+            Act::BadHeaders => bad_headers(request)?,
+            Act::ManyHeaders => while request.append_header("x-many", "x".repeat(1000)).is_ok() {},
+            Act::HugeNote => request.set_note("huge", &"x".repeat(8 << 20))?,
+            Act::HugeLog => log::warn("line\nbreak \u{1b}[31m ".repeat(50_000)),
+            Act::HugeReplyHeader => return Ok(Reply::new(200).header("x-huge", "x".repeat(4 << 20)).into()),
+            Act::BadReplyStatus => return Ok(Reply::new(42).into()),
+            Act::BadReplyHeader => return Ok(Reply::new(200).header("not a name", "x\r\nset-cookie: a=b").into()),
+            Act::FramingReply => return Ok(Reply::new(200).header("content-length", "9999").body("short").into()),
+            Act::EditAndPanic => {
+                request.set_header("x-edited", "half")?;
+                request.remove_header("x-kept")?;
+                request.set_path("/elsewhere")?;
+                request.set_query(Some("changed=1"))?;
+                request.set_note("changed", "yes")?;
+                panic!("as told, half-way");
+            }
+            Act::PanicAtBody => return Ok(Outcome::BufferBody(1024)),
+            Act::BufferTooMuch => return Ok(Outcome::BufferBody(u64::MAX)),
+            _ => {}
+        }
+        Ok(Outcome::Continue)
+    }
+
+    fn on_request_body(&self, _: &mut Request, _: Vec<u8>) -> Result<BodyOutcome, Failure> {
+        match self.act {
+            Act::PanicAtBody => panic!("as told, at the body"),
+            _ => Ok(BodyOutcome::Continue),
+        }
+    }
+
+    fn on_response(&self, _: &mut Request, response: &mut Response) -> Result<Outcome, Failure> {
+        match self.act {
+            Act::PanicAtResponse => {
+                response.set_header("x-edited", "half")?;
+                response.set_status(299)?;
+                panic!("as told, at the response");
+            }
+            Act::LoopAtResponse => waste::time(),
+            Act::PanicInTransform | Act::LoopInTransform | Act::Inflate => {
+                return Ok(Outcome::TransformBody(Box::new(Spoil {
+                    act: self.act,
+                    pushed: 0,
+                })));
+            }
+            _ => {}
+        }
+        Ok(Outcome::Continue)
+    }
+
+    fn on_complete(&self, _: &Request, _: &Summary) {
+        assert!(self.act != Act::PanicAtEnd, "as told, at the end");
+    }
+}
+
+register_filter!(Misbehaving);
+
+/// Tries edits that must be refused; the last header says how they were.
+fn bad_headers(request: &mut Request) -> Result<(), Failure> {
+    let refused = [
+        request.set_header("", "x"),
+        request.set_header("not a name", "x"),
+        request.set_header("x-mine\r\nx-other", "x"),
+        request.set_header("x-mine", "x\r\nx-other: y"),
+        request.set_header("x-mine", [b'x', 0]),
+        request.set_header("content-length", "7"),
+        request.append_header("Transfer-Encoding", "gzip"),
+        request.remove_header("host"),
+        request.set_path("no slash"),
+        request.set_path("/a/../../b"),
+        request.set_query(Some("a b\r\n")),
+    ]
+    .map(|result| match result {
+        Ok(()) => "passed".to_owned(),
+        Err(error) => format!("{error:?}"),
+    });
+    request.set_header("x-refused", refused.join(","))?;
+    Ok(())
+}
+
+struct Spoil {
+    act: Act,
+    pushed: usize,
+}
+
+impl BodyTransform for Spoil {
+    fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.pushed += 1;
+        match self.act {
+            Act::PanicInTransform if self.pushed > 1 => panic!("as told, in the middle"),
+            Act::LoopInTransform if self.pushed > 1 => waste::time(),
+            Act::Inflate => Ok(vec![b'x'; chunk.len().saturating_mul(1 << 20).min(1 << 30)]),
+            _ => Ok(chunk.to_vec()),
+        }
+    }
+
+    fn finish(&mut self) -> Result<Vec<u8>, Failure> {
+        Ok(Vec::new())
+    }
+}
