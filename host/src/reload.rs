@@ -57,6 +57,10 @@ impl Reloader {
                 counted("ok");
             }
             Err(problems) => {
+                // What is wrong may be in a file that the old configuration does not have.
+                let named = problems.iter().filter_map(|problem| Some(problem.place.as_ref()?.source.path.clone()));
+                let files = before.files().into_iter().chain(named).collect();
+                self.watch.follow(files);
                 tracing::error!("the new configuration is not used, the old one goes on:\n{problems}");
                 counted("failed");
             }
@@ -116,12 +120,13 @@ impl Watch {
         let links = files.iter().filter_map(|file| file.canonicalize().ok());
         self.files = files.iter().map(absolute).chain(links).collect();
         let folders: HashSet<PathBuf> = self.files.iter().filter_map(|file| Some(file.parent()?.to_owned())).collect();
-        for gone in self.folders.difference(&folders) {
-            let _ = watcher.unwatch(gone);
+        for old in &self.folders {
+            let _ = watcher.unwatch(old);
         }
-        for new in folders.difference(&self.folders) {
-            if let Err(error) = watcher.watch(new, RecursiveMode::NonRecursive) {
-                tracing::warn!(folder = %new.display(), %error, "changes here are not noticed; SIGHUP reloads");
+        // All anew: a folder of the same name may be another one by now.
+        for folder in &folders {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                tracing::warn!(folder = %folder.display(), %error, "changes here are not noticed; SIGHUP reloads");
             }
         }
         self.folders = folders;

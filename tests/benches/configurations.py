@@ -126,7 +126,7 @@ timeout = "600s"
 # Inline tables on one line each, as TOML 1.0 has them.
 FILTERS = ", ".join([
     f'{{ use = "token-auth", settings = {{ header = "x-access-tokens", tokens = ["{TOKEN}"] }} }}',
-    '{ use = "rate-limit", settings = { rate = "1000000000/s", key = ["client-ip"] } }',
+    '{ use = "rate-limit", settings = { rate = "100000000/s", key = ["client-ip"] } }',
     '{ use = "edit-headers", settings = { request = { set = { x-gateway = "portcullis" }, remove = ["x-internal"] }, '
     'response = { set = { x-served-by = "portcullis" } } } }',
 ])

@@ -12,6 +12,7 @@ mod http2;
 mod paths;
 mod proxying;
 mod routing;
+mod shipped_configurations;
 mod streaming;
 mod timeouts;
 mod trailers;

@@ -5,7 +5,6 @@ pub(crate) mod proxy;
 pub(crate) mod redirect;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::upstream::Upstream;
 
@@ -24,13 +23,12 @@ impl Backend {
     pub(crate) fn new(
         settings: &crate::config::resolved::Backend,
         upstreams: &[Rc<Upstream>],
-        timeout: Duration,
     ) -> Option<Backend> {
         use crate::config::resolved::Backend as Settings;
         Some(match settings {
             Settings::Proxy { upstream, path, host } => {
                 let upstream = upstreams.get(*upstream)?.clone();
-                Backend::Proxy(proxy::Proxy { upstream, path: path.clone(), host: host.clone(), timeout })
+                Backend::Proxy(proxy::Proxy { upstream, path: path.clone(), host: host.clone() })
             }
             Settings::Redirect { to, status, keep_query } => {
                 Backend::Redirect(redirect::Redirect { to: to.clone(), status: *status, keep_query: *keep_query })

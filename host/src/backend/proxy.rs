@@ -2,12 +2,15 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::body::{Body, ClientBodyState};
@@ -22,8 +25,6 @@ pub(crate) struct Proxy {
     pub(crate) upstream: Rc<Upstream>,
     pub(crate) path: Option<Template>,
     pub(crate) host: Option<HeaderValue>,
-    /// From the arrival of the request's head to that of the response's.
-    pub(crate) timeout: Duration,
 }
 
 /// A target's answer.
@@ -52,7 +53,7 @@ impl Proxy {
     ) -> Result<Forwarded, Rejection> {
         let mut attempt = self.attempt(exchange, body, copy)?;
         let mut tried: SmallVec<[usize; 4]> = SmallVec::new();
-        let deadline = exchange.started + self.timeout;
+        let deadline = exchange.deadline;
         while (tried.len() as u32) < self.upstream.settings.tries
             && let Some(place) = self.upstream.balancer.next(&self.upstream.targets, &tried)
         {
@@ -91,6 +92,10 @@ impl Proxy {
             }
             Uri::from(target)
         };
+        if !http2 && !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // Or hyper would send a GET, for one, as if it had no body.
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let again = if exchange.method.is_idempotent() { body.again() } else { None };
         let mut request = Request::new(body);
         *request.method_mut() = exchange.method.clone();
@@ -101,7 +106,9 @@ impl Proxy {
     }
 
     fn target(&self, exchange: &Exchange) -> Result<PathAndQuery, Rejection> {
-        let Some(template) = &self.path else {
+        // What a filter has set is later, and so wins.
+        let template = self.path.as_ref().filter(|_| exchange.target.path() == exchange.matched.path());
+        let Some(template) = template else {
             return Ok(exchange.target.clone());
         };
         let mut target = String::new();
@@ -136,10 +143,13 @@ impl Proxy {
                 }
             };
             let copy = if lease.reused { attempt.copy() } else { None };
-            let limit = settings.response_timeout.min(left);
-            match timeout(limit, lease.connection.send(attempt.request)).await {
+            match answered(left, settings.response_timeout, client_body, lease.connection.send(attempt.request)).await {
+                // Nobody asked for another protocol, and a final status is at most 599.
+                Ok(Ok(response)) if !(200..=599).contains(&response.status().as_u16()) => {
+                    return Err(Failed::Rejected(Rejection::UpstreamMalformed));
+                }
                 Ok(Ok(response)) => return Ok(self.forwarded(response, lease, client_body)),
-                Err(_) if limit < settings.response_timeout => return Err(Failed::Rejected(Rejection::Deadline)),
+                Err(_) if deadline <= Instant::now() => return Err(Failed::Rejected(Rejection::Deadline)),
                 Err(_) => return Err(Failed::Rejected(Rejection::UpstreamTimeout)),
                 Ok(Err(mut failed)) => match (failed.take_message(), copy) {
                     (Some(request), _) => {
@@ -168,6 +178,32 @@ impl Proxy {
         let body = UpstreamBody::new(incoming, lease, client_body.cloned(), self.upstream.settings.idle_timeout);
         let body = if body.is_end_stream() { Body::Empty } else { Body::Upstream(body) };
         Forwarded { response, body }
+    }
+}
+
+/// Waits for a response's head: `limit` in all, and `after` from the request's last byte on. One timer serves both.
+async fn answered<T>(
+    limit: Duration,
+    after: Duration,
+    client_body: Option<&Rc<ClientBodyState>>,
+    response: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
+    let start = Instant::now();
+    let mut response = pin!(response);
+    let mut wait = limit.min(after);
+    loop {
+        match timeout(wait, response.as_mut()).await {
+            Ok(answered) => return Ok(answered),
+            Err(elapsed) => {
+                let sending = client_body.is_some_and(|state| !state.ended.get());
+                let left = limit.saturating_sub(start.elapsed());
+                if !sending || left.is_zero() {
+                    return Err(elapsed);
+                }
+                // The upload is still under way: the upstream's own time begins when it ends.
+                wait = left.min(after);
+            }
+        }
     }
 }
 

@@ -30,8 +30,8 @@ impl Redirect {
             location.push(if location.contains('?') { '&' } else { '?' });
             location.push_str(query);
         }
-        // `//host` would be taken for another host.
-        if location.starts_with("//") {
+        // `//host` would be taken for another host, and so would `/\\host` by some clients.
+        if location.starts_with("//") || location.starts_with("/\\") {
             return Err(Rejection::BadRequest("the path cannot be redirected"));
         }
         let location = HeaderValue::try_from(location).map_err(|_| Rejection::BadRequest("the path cannot be redirected"))?;

@@ -68,7 +68,7 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
         services: Services::new(Some(tokio::runtime::Handle::current())),
         metrics: Metrics::default(),
     };
-    let (admin_address, drain_limit) = (config.server.admin, config.server.timeouts.drain);
+    let admin_address = config.server.admin;
     let gateway = Gateway::build(config, &environment, None).await?;
     gateway.publish(&environment.metrics);
     let mut reloader = path.map(|path| Reloader::new(&path, standard, environment.clone(), &gateway));
@@ -78,12 +78,12 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
     let admin = Admin::new(&environment.metrics);
     let admin_address = match admin_address {
         Some(address) => Some(admin.listen(address).await.map_err(|error| {
-            Failed::Machine(format!("the admin address {address} cannot be listened on: {error} (`server.admin`, `--admin`)"))
+            Failed::Machine(format!("the admin address {address} cannot be listened on: {error} (`server.admin`, in the demo `--admin`)"))
         })?),
         None => None,
     };
     let server = Server::start(gateway, &environment.metrics).map_err(|error| {
-        Failed::Machine(format!("{error} (`server.listen`, `--listen`)"))
+        Failed::Machine(error.to_string())
     })?;
     let listening = Listening { addresses: server.addresses().to_vec(), admin: admin_address };
     for address in &listening.addresses {
@@ -113,6 +113,7 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
         }
     }
 
+    let drain_limit = server.current().config.server.timeouts.drain;
     tracing::info!(seconds = drain_limit.as_secs_f64(), "stopping: connections may finish, a second signal ends them");
     admin.set_ready(false);
     server.drain();

@@ -109,7 +109,8 @@ pub enum AccessLog {
 /// `[wasm]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wasm {
-    /// Folder of compiled code; `None` switches the cache off. By default `$XDG_CACHE_HOME/portcullis` (or `~/.cache/portcullis`).
+    /// Folder of compiled code; `None` switches the cache off. By default `$PORTCULLIS_WASM_CACHE`,
+    /// else `$XDG_CACHE_HOME/portcullis`, else `~/.cache/portcullis`.
     pub cache: Option<PathBuf>,
     /// Filter instances at once, over all threads. 1,000 by default.
     pub instances: u32,

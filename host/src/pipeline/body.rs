@@ -3,11 +3,13 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
+use tokio::time::timeout_at;
 
 use super::{Phase, Stage};
 use crate::body::{Body, BodyError};
@@ -18,17 +20,26 @@ use crate::wasm::{Failure, Transform};
 pub(crate) enum BufferError {
     /// It is larger than allowed.
     TooLarge,
+    /// The route's time is over.
+    Deadline,
     /// It broke off.
     Broken(BodyError),
 }
 
-/// Reads a whole body, up to a limit.
-pub(crate) async fn buffer(body: Body, limit: u64) -> Result<(Bytes, Option<HeaderMap>), BufferError> {
-    let mut body = match body {
-        Body::Empty => return Ok((Bytes::new(), None)),
-        Body::Full(bytes, trailers) if bytes.len() as u64 <= limit => return Ok((bytes, trailers)),
-        body => body,
-    };
+/// Reads a whole body, up to a limit and until a time.
+pub(crate) async fn buffer(
+    body: Body,
+    limit: u64,
+    deadline: Instant,
+) -> Result<(Bytes, Option<HeaderMap>), BufferError> {
+    match body {
+        Body::Empty => Ok((Bytes::new(), None)),
+        Body::Full(bytes, trailers) if bytes.len() as u64 <= limit => Ok((bytes, trailers)),
+        body => timeout_at(deadline.into(), read(body, limit)).await.unwrap_or(Err(BufferError::Deadline)),
+    }
+}
+
+async fn read(mut body: Body, limit: u64) -> Result<(Bytes, Option<HeaderMap>), BufferError> {
     if body.size_hint().lower() > limit {
         return Err(BufferError::TooLarge);
     }

@@ -51,7 +51,9 @@ pub(crate) enum Edit {
 }
 
 /// Fields at most, whatever filters add.
-const MAX_FIELDS: usize = 256;
+pub(crate) const MAX_FIELDS: usize = 256;
+/// Bytes that remembering one edit takes, roughly.
+const RECORD: usize = 64;
 /// Notes at most.
 const MAX_NOTES: usize = 128;
 
@@ -97,8 +99,9 @@ impl Exchange {
         self.undo.push(Edit::Header(side, name.clone(), before));
     }
 
+    /// Charges for an edit: its bytes, and what it takes to remember how to undo it.
     fn take_room(&mut self, bytes: usize) -> Result<(), Refused> {
-        self.room = self.room.checked_sub(bytes).ok_or(Refused::TooLarge)?;
+        self.room = self.room.checked_sub(bytes.saturating_add(RECORD)).ok_or(Refused::TooLarge)?;
         Ok(())
     }
 }
@@ -131,6 +134,7 @@ pub(crate) fn append_header(exchange: &mut Exchange, side: Side, name: &str, val
 pub(crate) fn remove_header(exchange: &mut Exchange, side: Side, name: &str) -> Result<(), Refused> {
     let name = field_name(name)?;
     if exchange.headers_of(side).contains_key(&name) {
+        exchange.take_room(0)?;
         exchange.remember_header(side, &name);
         exchange.headers_of(side).remove(&name);
     }
@@ -171,6 +175,7 @@ fn replace_target(exchange: &mut Exchange, target: PathAndQuery) {
 /// Replaces the response's status.
 pub(crate) fn set_status(exchange: &mut Exchange, status: u16) -> Result<(), Refused> {
     let status = reply_status(status).ok_or(Refused::InvalidValue)?;
+    exchange.take_room(0)?;
     let before = mem::replace(&mut exchange.response.status, status);
     exchange.undo.push(Edit::Status(before));
     Ok(())

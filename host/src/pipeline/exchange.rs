@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
@@ -44,6 +44,8 @@ pub struct Exchange {
     pub notes: Vec<(String, String)>,
     /// When the request's head had arrived.
     pub started: Instant,
+    /// When its route's time is over.
+    pub deadline: Instant,
     /// Bytes of request body read so far.
     pub request_bytes: u64,
     /// Bytes of response body sent so far.
@@ -69,12 +71,14 @@ pub struct ResponseHead {
 pub struct RouteInfo {
     /// The route's name.
     pub name: Arc<str>,
+    /// From a request's head to its response's.
+    pub timeout: Duration,
 }
 
 /// Bytes that the filters of one exchange may add to its headers and notes together.
 const ROOM: usize = 256 * 1024;
 
-static NOWHERE: LazyLock<Arc<RouteInfo>> = LazyLock::new(|| Arc::new(RouteInfo { name: "".into() }));
+static NOWHERE: LazyLock<Arc<RouteInfo>> = LazyLock::new(|| Arc::new(RouteInfo { name: "".into(), timeout: Duration::from_secs(60) }));
 
 impl Exchange {
     /// An exchange whose request has been read and routed.
@@ -98,6 +102,7 @@ impl Exchange {
             version: parts.version,
             headers: parts.headers,
             response: ResponseHead::default(),
+            deadline: started + route.timeout,
             route,
             params,
             client,
@@ -129,6 +134,11 @@ impl Exchange {
     /// Its id: drawn when somebody first asks, since most exchanges end without a line that names it.
     pub fn id(&mut self) -> ExchangeId {
         *self.id.get_or_insert_with(ExchangeId::draw)
+    }
+
+    /// Takes another exchange's id: what an instance does for a body's stream is done on that exchange's behalf.
+    pub(crate) fn adopt(&mut self, id: ExchangeId) {
+        self.id = Some(id);
     }
 
     /// Host and port as the client named them.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::Phase;
 use crate::config::resolved::Quarantine;
 
 /// How one filter has been doing, over all threads. A call that goes well costs one load.
@@ -10,8 +11,9 @@ use crate::config::resolved::Quarantine;
 pub(crate) struct QuarantineState {
     settings: Quarantine,
     start: Instant,
-    /// Failures since the last call that went well.
-    in_a_row: AtomicU32,
+    /// Failures since the last call that went well, for each phase: a filter that fails in one is not made good by
+    /// another.
+    in_a_row: [AtomicU32; Phase::ALL.len()],
     /// Quarantines since the last call that went well.
     times: AtomicU32,
     /// Milliseconds after `start`; 0: in service.
@@ -23,7 +25,7 @@ impl QuarantineState {
         QuarantineState {
             settings,
             start: Instant::now(),
-            in_a_row: AtomicU32::new(0),
+            in_a_row: Default::default(),
             times: AtomicU32::new(0),
             until: AtomicU64::new(0),
         }
@@ -56,20 +58,25 @@ impl QuarantineState {
     }
 
     /// A call went well.
-    pub(crate) fn went_well(&self) {
-        if self.in_a_row.load(Ordering::Relaxed) != 0 {
-            self.in_a_row.store(0, Ordering::Relaxed);
+    pub(crate) fn went_well(&self, phase: Phase) {
+        let in_a_row = &self.in_a_row[phase as usize];
+        if in_a_row.load(Ordering::Relaxed) == 0 && self.until.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        in_a_row.store(0, Ordering::Relaxed);
+        // Another phase may be what it is out of service for.
+        if self.in_a_row.iter().all(|failures| failures.load(Ordering::Relaxed) == 0) {
             self.times.store(0, Ordering::Relaxed);
             self.until.store(0, Ordering::Relaxed);
         }
     }
 
     /// A call failed. Gives the pause, if this failure began one.
-    pub(crate) fn failed(&self) -> Option<Duration> {
+    pub(crate) fn failed(&self, phase: Phase) -> Option<Duration> {
         if self.settings.after == 0 {
             return None;
         }
-        let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        let in_a_row = self.in_a_row[phase as usize].fetch_add(1, Ordering::Relaxed) + 1;
         let on_trial = self.times.load(Ordering::Relaxed) > 0;
         if in_a_row < self.settings.after && !on_trial {
             return None;
@@ -101,34 +108,42 @@ mod tests {
     #[test]
     fn failures_in_a_row_lead_to_quarantine() {
         let state = after(3);
-        assert_eq!((state.failed(), state.failed()), (None, None));
-        assert_eq!(state.failed(), Some(Duration::from_millis(20)));
+        assert_eq!((state.failed(Phase::Request), state.failed(Phase::Request)), (None, None));
+        assert_eq!(state.failed(Phase::Request), Some(Duration::from_millis(20)));
         assert!(state.remaining().is_some());
     }
 
     #[test]
     fn a_call_that_goes_well_starts_the_count_again() {
         let state = after(2);
-        state.failed();
-        state.went_well();
-        assert_eq!(state.failed(), None);
+        state.failed(Phase::Request);
+        state.went_well(Phase::Request);
+        assert_eq!(state.failed(Phase::Request), None);
     }
 
     #[test]
     fn one_trial_follows_and_a_second_failure_lasts_twice_as_long() {
         let state = after(1);
-        state.failed();
+        state.failed(Phase::Request);
         std::thread::sleep(Duration::from_millis(30));
         assert_eq!(state.remaining(), None, "the trial");
         assert!(state.remaining().is_some(), "everybody else");
-        assert_eq!(state.failed(), Some(Duration::from_millis(40)));
-        state.went_well();
+        assert_eq!(state.failed(Phase::Request), Some(Duration::from_millis(40)));
+        state.went_well(Phase::Request);
         assert_eq!(state.remaining(), None);
+    }
+
+    #[test]
+    fn another_phase_that_goes_well_changes_nothing() {
+        let state = after(2);
+        state.failed(Phase::Request);
+        state.went_well(Phase::Complete);
+        assert!(state.failed(Phase::Request).is_some());
     }
 
     #[test]
     fn it_can_be_switched_off() {
         let state = after(0);
-        assert!((0..100).all(|_| state.failed().is_none()));
+        assert!((0..100).all(|_| state.failed(Phase::Request).is_none()));
     }
 }

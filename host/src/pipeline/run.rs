@@ -70,6 +70,12 @@ impl Pipeline {
                 Called::Well(Flow::Next) | Called::Skipped => {}
                 Called::Well(Flow::Reply(reply)) => return (place, Verdict::Reply(reply)),
                 Called::Rejected(rejection) => return (place, Verdict::Reject(rejection)),
+                Called::Well(Flow::TransformBody(transform)) if matches!(body, Body::Empty) => {
+                    match Box::pin(of_nothing(stage, Phase::RequestBody, exchange, transform)).await {
+                        Ok(made) => body = made,
+                        Err(rejection) => return (place, Verdict::Reject(rejection)),
+                    }
+                }
                 Called::Well(Flow::TransformBody(transform)) => {
                     body = transformed(stage, Phase::RequestBody, exchange, body, transform);
                     exchange.headers.remove(header::CONTENT_LENGTH);
@@ -113,7 +119,11 @@ impl Pipeline {
                 Called::Well(Flow::BufferBody(_)) if has_no_body(exchange) => {}
                 Called::Well(Flow::TransformBody(transform)) => {
                     exchange.response.headers.remove(header::CONTENT_LENGTH);
-                    if has_no_body(exchange) {
+                    if has_no_body(exchange) || matches!(body, Body::Empty) {
+                        match Box::pin(of_nothing(stage, Phase::ResponseBody, exchange, transform)).await {
+                            Ok(made) => body = made,
+                            Err(rejection) => body = reject(exchange, &rejection, outcome),
+                        }
                         continue;
                     }
                     body = transformed(stage, Phase::ResponseBody, exchange, body, transform);
@@ -156,7 +166,7 @@ fn settle<T>(stage: &Stage, phase: Phase, result: Result<T, Failure>, exchange: 
     match result {
         Ok(value) => {
             exchange.keep_edits();
-            stage.quarantine.went_well();
+            stage.quarantine.went_well(phase);
             Called::Well(value)
         }
         Err(failure) => {
@@ -175,9 +185,25 @@ fn transformed(stage: &Rc<Stage>, phase: Phase, exchange: &mut Exchange, body: B
     Body::Transformed(Box::new(Transformed::new(body, transform, stage.clone(), phase, exchange.id())))
 }
 
+/// What a transform makes of a body that is not there: perhaps something. Its instance is free again at once.
+async fn of_nothing(
+    stage: &Stage,
+    phase: Phase,
+    exchange: &mut Exchange,
+    transform: Transform,
+) -> Result<Body, Rejection> {
+    match settle(stage, phase, transform.finish().await, exchange) {
+        Called::Well(_) if phase == Phase::ResponseBody && has_no_body(exchange) => Ok(Body::Empty),
+        Called::Well(bytes) => Ok(Body::full(bytes)),
+        Called::Skipped => Ok(Body::Empty),
+        Called::Rejected(rejection) => Err(rejection),
+    }
+}
+
 async fn buffered_request(stage: &Rc<Stage>, exchange: &mut Box<Exchange>, body: Body, limit: u64) -> Verdict {
-    let (bytes, trailers) = match buffer(body, limit.min(stage.body_limit)).await {
+    let (bytes, trailers) = match buffer(body, limit.min(stage.body_limit), exchange.deadline).await {
         Ok(buffered) => buffered,
+        Err(BufferError::Deadline) => return Verdict::Reject(Rejection::Deadline),
         Err(BufferError::TooLarge) => return Verdict::Reject(Rejection::BodyTooLarge),
         Err(BufferError::Broken(error)) => return Verdict::Reject(error.rejection()),
     };
@@ -206,8 +232,9 @@ async fn buffered_response(
     limit: u64,
     outcome: &mut Outcome,
 ) -> Body {
-    let (bytes, trailers) = match buffer(body, limit.min(stage.body_limit)).await {
+    let (bytes, trailers) = match buffer(body, limit.min(stage.body_limit), exchange.deadline).await {
         Ok(buffered) => buffered,
+        Err(BufferError::Deadline) => return reject(exchange, &Rejection::Deadline, outcome),
         Err(BufferError::TooLarge) => return reject(exchange, &Rejection::ResponseTooLarge, outcome),
         Err(BufferError::Broken(error)) => return reject(exchange, &error.rejection(), outcome),
     };

@@ -11,7 +11,7 @@ use super::quarantine::QuarantineState;
 use crate::config::resolved::OnFailure;
 use crate::telemetry::Counter;
 use crate::telemetry::metrics::FilterCounters;
-use crate::wasm::{Failure, Pool};
+use crate::wasm::{Failure, Pool, Reason};
 
 /// A filter at its place in a pipeline.
 pub(crate) struct Stage {
@@ -59,7 +59,10 @@ impl Stage {
             "filter failed"
         );
         self.counters.failure(route, phase, failure.reason);
-        if let Some(pause) = self.quarantine.failed() {
+        // That all instances are busy says nothing about this filter.
+        if failure.reason != Reason::Exhausted
+            && let Some(pause) = self.quarantine.failed(phase)
+        {
             tracing::error!(%plugin, %filter, seconds = pause.as_secs_f64(), "filter quarantined after repeated failures");
         }
     }

@@ -56,6 +56,8 @@ pub(crate) enum Order {
     CloseIdle,
     /// Answer that the head took too long, and close.
     HeadTimeout,
+    /// Answer that the head is malformed, and close.
+    Refuse(&'static str),
     /// Close: the client has stopped reading, or sending.
     CloseStalled,
 }
@@ -115,6 +117,24 @@ impl Activity {
     /// A response is on its way.
     pub(crate) fn answering(&self) {
         self.answering.set(true);
+    }
+
+    /// A head is malformed. Where earlier exchanges are still under way their connection just ends.
+    pub(crate) fn refuse(&self, what: &'static str) {
+        if self.is_refusing() {
+            self.order(Order::Refuse(what));
+        }
+    }
+
+    /// What is malformed about the head that was just read, if anything.
+    pub(crate) fn take_refusal(&self) -> Option<&'static str> {
+        match self.order.get() {
+            Some(Order::Refuse(what)) => {
+                self.order.set(None);
+                Some(what)
+            }
+            _ => None,
+        }
     }
 
     /// An exchange is over.

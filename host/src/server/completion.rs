@@ -16,7 +16,7 @@ use crate::body::{Body, BodyError, ClientBodyState};
 use crate::config::resolved;
 use crate::pipeline::Exchange;
 use crate::rejection::{CLIENT_GONE, Outcome};
-use crate::telemetry::access_log::{Line, timestamp};
+use crate::telemetry::access_log::{Line, Notes, timestamp};
 
 /// An exchange that will be completed when this is dropped: with the response's body, or before, when the client has gone.
 pub(super) struct Completion {
@@ -108,6 +108,7 @@ impl Completion {
             upstream: self.upstream.as_ref().map(|upstream| upstream.name.as_str()),
             target: self.target.as_deref(),
             protocol: protocol(exchange.version),
+            notes: Notes(&exchange.notes),
         });
     }
 }

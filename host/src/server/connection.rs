@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::activity::{Activity, Order};
 use super::executor::LocalExecutor;
 use super::forwarded::Forwarder;
-use super::io::{ClientIo, Refusals};
+use super::io::{ClientIo, Http1};
 use super::service;
 use super::worker::Worker;
 use crate::config::resolved::Server;
@@ -82,8 +82,8 @@ async fn read_ahead(socket: &mut TcpStream, activity: &Activity) -> Option<Bytes
 
 async fn serve_http1(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes, settings: &Server) {
     let activity = connection.activity.clone();
-    let refusals = Refusals::new(|status| refusal(&Rejection::of_malformed_head(status)));
-    let io = ClientIo::new(TokioIo::new(socket), ahead, activity.clone(), Some(refusals));
+    let http1 = Http1::new(|status| refusal(&Rejection::of_malformed_head(status)));
+    let io = ClientIo::new(TokioIo::new(socket), ahead, activity.clone(), Some(http1));
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
@@ -99,17 +99,22 @@ async fn serve_http1(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes
                 order => return Poll::Ready(Err(order)),
             }
         }
-        Pin::new(&mut served).poll(cx).map(Ok)
-    });
-    match ended.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "client connection ended"),
-        Err(Order::HeadTimeout) => {
-            let mut socket = served.into_parts().io.into_socket().into_inner();
-            let _ = socket.write_all(&refusal(&Rejection::RequestTimeout)).await;
+        let polled = Pin::new(&mut served).poll(cx);
+        match activity.take_refusal() {
+            Some(what) => Poll::Ready(Err(Order::Refuse(what))),
+            None => polled.map(Ok),
         }
-        Err(_) => {}
-    }
+    });
+    let rejection = match ended.await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => return tracing::debug!(%error, "client connection ended"),
+        Err(Order::HeadTimeout) => Rejection::RequestTimeout,
+        Err(Order::Refuse(what)) => Rejection::BadRequest(what),
+        Err(_) => return,
+    };
+    let mut socket = served.into_parts().io.into_socket().into_inner();
+    let _ = socket.write_all(&refusal(&rejection)).await;
+    let _ = socket.shutdown().await;
 }
 
 async fn serve_http2(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes, settings: &Server) {
@@ -130,7 +135,7 @@ async fn serve_http2(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes
             match order {
                 // Both say GOAWAY and let streams finish.
                 Order::Drain | Order::CloseIdle => served.as_mut().graceful_shutdown(),
-                Order::HeadTimeout | Order::CloseStalled => return Poll::Ready(Ok(())),
+                Order::HeadTimeout | Order::CloseStalled | Order::Refuse(_) => return Poll::Ready(Ok(())),
             }
         }
         served.as_mut().poll(cx)

@@ -11,6 +11,7 @@ mod completion;
 mod connection;
 pub(crate) mod executor;
 pub(crate) mod forwarded;
+mod framing;
 pub(crate) mod hop_by_hop;
 mod io;
 mod listener;
@@ -64,7 +65,7 @@ pub(crate) struct Server {
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("{address} cannot be listened on: {source}")]
+    #[error("{address} cannot be listened on: {source} (`server.listen`, in the demo `--listen`)")]
     Listen { address: SocketAddr, source: Error },
     #[error("the access log cannot be opened: {0}")]
     AccessLog(Error),

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Shared;
 use crate::backend::Backend;
@@ -51,7 +52,7 @@ impl View {
         let mut view = View {
             routes: Vec::with_capacity(gateway.routes.len()),
             unrouted: Rc::new(RouteView {
-                info: Arc::new(RouteInfo { name: UNROUTED.into() }),
+                info: Arc::new(RouteInfo { name: UNROUTED.into(), timeout: Duration::from_secs(60) }),
                 pipeline: Pipeline::new(Vec::new()),
                 backend: None,
                 body_size: None,
@@ -82,9 +83,9 @@ impl View {
         let settings = &route.settings;
         RouteView {
             // The thread's own copy: counting references to a shared one would move its cache line between cores.
-            info: Arc::new(RouteInfo { name: settings.name.clone() }),
+            info: Arc::new(RouteInfo { name: settings.name.clone(), timeout: settings.timeout }),
             pipeline,
-            backend: Backend::new(&settings.backend, &self.upstreams, settings.timeout),
+            backend: Backend::new(&settings.backend, &self.upstreams),
             body_size: settings.body_size.unwrap_or(self.gateway.config.server.limits.body_size),
             counters: RouteCounters::new(&shared.metrics, thread, settings.name.clone()),
         }

@@ -34,7 +34,10 @@ impl Quota {
             return Err("the period must be longer than 0");
         }
         let quota = Quota { rate, period, burst };
-        quota.governed().map(|_| quota).ok_or("the rate is more than one in a nanosecond")
+        let governed = quota.governed().ok_or("the rate is more than one in a nanosecond")?;
+        // The whole burst must fit the clock, with room to spare.
+        let refill = governed.replenish_interval().as_nanos() * u128::from(burst.get());
+        if refill > u128::from(u64::MAX / 4) { Err("the burst takes more than a century to refill") } else { Ok(quota) }
     }
 
     fn governed(&self) -> Option<governor::Quota> {
@@ -88,6 +91,10 @@ impl RateStore {
         let Some(cost) = NonZeroU32::new(cost) else {
             return Taken { allowed: true, remaining: self.burst.get(), reset: Duration::ZERO, retry_after: Duration::ZERO };
         };
+        if cost > self.burst {
+            let never = self.refill(0);
+            return Taken { allowed: false, remaining: 0, reset: never, retry_after: never };
+        }
         match self.limiter.check_key_n(&key, cost) {
             Ok(Ok(state)) => {
                 let remaining = state.remaining_burst_capacity();

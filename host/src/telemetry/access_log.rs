@@ -34,6 +34,25 @@ pub(crate) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<&'a str>,
     pub(crate) protocol: &'static str,
+    /// What filters noted.
+    #[serde(skip_serializing_if = "Notes::is_empty")]
+    pub(crate) notes: Notes<'a>,
+}
+
+/// Notes as a JSON object.
+#[derive(Debug)]
+pub(crate) struct Notes<'a>(pub(crate) &'a [(String, String)]);
+
+impl Notes<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Notes<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 /// One thread's way to the log. Never waits: a line that finds the queue full is counted and dropped.

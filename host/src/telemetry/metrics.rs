@@ -173,7 +173,8 @@ pub(crate) struct RouteCounters {
     thread: usize,
     route: Arc<str>,
     /// Histograms that have been used, by method and status: a handful, so a list is faster than a map.
-    durations: RefCell<Vec<(Method, u16, Histogram)>>,
+    /// Methods of a client's own making have none.
+    durations: RefCell<Vec<(Option<Method>, u16, Histogram)>>,
 }
 
 impl RouteCounters {
@@ -184,12 +185,13 @@ impl RouteCounters {
     /// One exchange has ended.
     pub(crate) fn ended(&self, method: &Method, status: u16, duration: Duration) {
         let mut durations = self.durations.borrow_mut();
-        if let Some((.., histogram)) = durations.iter().find(|(m, s, _)| *s == status && m == method) {
+        let method = is_known(method).then_some(method);
+        if let Some((.., histogram)) = durations.iter().find(|(m, s, _)| *s == status && m.as_ref() == method) {
             histogram.record(duration);
             return;
         }
         // Methods of a client's own making share one label, or a client could make labels without end.
-        let label: Arc<str> = if is_known(method) { method.as_str().into() } else { "_OTHER".into() };
+        let label: Arc<str> = method.map_or("_OTHER", Method::as_str).into();
         let labels = vec![
             ("http_request_method", label),
             ("http_response_status_code", status.to_string().into()),
@@ -197,9 +199,7 @@ impl RouteCounters {
         ];
         let histogram = self.metrics.histogram(self.thread, REQUEST_DURATION, labels);
         histogram.record(duration);
-        if is_known(method) {
-            durations.push((method.clone(), status, histogram));
-        }
+        durations.push((method.cloned(), status, histogram));
     }
 }
 

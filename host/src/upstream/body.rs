@@ -44,7 +44,8 @@ impl UpstreamBody {
             Poll::Pending => self.poll_stalled(cx),
             Poll::Ready(Some(Ok(frame))) => {
                 self.last = None;
-                if self.incoming.is_end_stream() {
+                // Nothing follows trailers, and whoever has them may not ask again.
+                if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.ended();
                 }
                 Poll::Ready(Some(Ok(frame)))

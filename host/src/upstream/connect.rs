@@ -36,6 +36,11 @@ const HEAD_SIZE: usize = 64 << 10;
 /// Fields of a response's head at most. Services are more generous with them than clients.
 const HEAD_FIELDS: usize = 200;
 
+/// How often an HTTP/2 connection in use is asked whether it is alive, and how long it may take to say so: many requests
+/// share it, so a dead one must be found out.
+const PING: Duration = Duration::from_secs(10);
+const PONG: Duration = Duration::from_secs(5);
+
 /// `host:port` of a target.
 pub(crate) fn address(url: &Uri) -> String {
     format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(80))
@@ -49,7 +54,12 @@ pub(crate) async fn connect(address: &str, http2: bool, limit: Duration) -> Resu
         let io = TokioIo::new(stream);
         if http2 {
             let (sender, connection) =
-                http2::Builder::new(LocalExecutor).timer(TokioTimer::new()).handshake::<_, Body>(io).await?;
+                http2::Builder::new(LocalExecutor)
+                    .timer(TokioTimer::new())
+                    .keep_alive_interval(PING)
+                    .keep_alive_timeout(PONG)
+                    .handshake::<_, Body>(io)
+                    .await?;
             tokio::task::spawn_local(async move { log_end(connection.await) });
             Ok(Connection::Http2(sender))
         } else {

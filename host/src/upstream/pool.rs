@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
 use super::connect::{ConnectError, Connection, connect};
 use super::{InFlight, Target};
 
@@ -19,6 +21,9 @@ struct Idle {
     connection: Connection,
     since: Instant,
 }
+
+/// How long a connection that was given back may take to be free: it is, unless its peer left a request unread.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// A connection in use for one exchange.
 pub(crate) struct Lease {
@@ -56,6 +61,9 @@ impl TargetPool {
     }
 
     fn put(&self, connection: Connection) {
+        if self.keep == 0 {
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= self.keep {
             idle.pop_front();
@@ -69,7 +77,8 @@ impl Lease {
     pub(crate) async fn of(target: &Rc<Target>, http2: bool, limit: Duration) -> Result<Lease, ConnectError> {
         let in_flight = InFlight::on(target);
         while let Some(mut connection) = target.pool.take() {
-            if connection.ready().await.is_ok() {
+            // One that its peer keeps busy, still unread from the last request, is not worth waiting for.
+            if matches!(timeout(limit.min(SETTLE), connection.ready()).await, Ok(Ok(()))) {
                 return Ok(Lease { connection, reused: true, target: target.clone(), _in_flight: in_flight });
             }
         }

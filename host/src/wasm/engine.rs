@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -34,7 +34,9 @@ struct Shared {
     engine: wasmtime::Engine,
     linker: Linker<HostState>,
     code_cache: Option<CodeCache>,
-    _ticker: Ticker,
+    /// Instances that may still be given to bodies for as long as they stream.
+    stream_slots: Arc<AtomicUsize>,
+    ticker: Ticker,
 }
 
 /// Why no engine could be made.
@@ -50,7 +52,9 @@ impl Engine {
         let linker = linker(&engine).map_err(failed)?;
         let ticker = Ticker::start(&engine).map_err(|error| EngineError(error.to_string()))?;
         let code_cache = settings.cache.as_ref().and_then(|folder: &PathBuf| CodeCache::open(folder, &engine));
-        Ok(Engine { shared: Arc::new(Shared { engine, linker, code_cache, _ticker: ticker }) })
+        // Half of all instances: slow bodies must not starve the calls that take microseconds.
+        let stream_slots = Arc::new(AtomicUsize::new((settings.instances / 2).max(1) as usize));
+        Ok(Engine { shared: Arc::new(Shared { engine, linker, code_cache, stream_slots, ticker }) })
     }
 
     pub(super) fn inner(&self) -> &wasmtime::Engine {
@@ -61,8 +65,29 @@ impl Engine {
         &self.shared.linker
     }
 
+    /// Room for one more instance that stays with a body.
+    pub(super) fn stream_slot(&self) -> Option<StreamSlot> {
+        let slots = &self.shared.stream_slots;
+        let taken = slots.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1));
+        taken.is_ok().then(|| StreamSlot(slots.clone()))
+    }
+
+    /// A call is about to be made: the clock must tick at its full rate.
+    pub(super) fn wake_clock(&self) {
+        self.shared.ticker.wake();
+    }
+
     pub(super) fn code_cache(&self) -> Option<&CodeCache> {
         self.shared.code_cache.as_ref()
+    }
+}
+
+/// Room for one instance that stays with a body, free again when this is dropped.
+pub(super) struct StreamSlot(Arc<AtomicUsize>);
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -112,27 +137,51 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {
     Ok(linker)
 }
 
-/// Moves the engine's epoch on until the engine is gone.
+/// Moves the engine's epoch on until the engine is gone: every [`TICK`] while calls are made, every [`REST`] while none are,
+/// since a thousand wake-ups a second are worth a percent of a core.
 struct Ticker {
-    stop: Arc<AtomicBool>,
+    clock: Arc<Clock>,
 }
+
+#[derive(Default)]
+struct Clock {
+    stop: AtomicBool,
+    /// A call was made since the last tick.
+    called: AtomicBool,
+}
+
+/// How often the epoch moves on while no call is made. The first call after a rest may have this much more than its budget.
+const REST: Duration = Duration::from_millis(10);
+/// Ticks without a call after which the clock rests.
+const PATIENCE: u32 = 20;
 
 impl Ticker {
     fn start(engine: &wasmtime::Engine) -> std::io::Result<Ticker> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, engine) = (stop.clone(), engine.clone());
-        thread::Builder::new().name("epoch".into()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                thread::sleep(TICK);
+        let clock = Arc::new(Clock::default());
+        let (ticking, engine) = (clock.clone(), engine.clone());
+        #[expect(clippy::disallowed_methods, reason = "the thread is the clock's own")]
+        let tick = move || {
+            let mut quiet = 0;
+            while !ticking.stop.load(Ordering::Relaxed) {
+                thread::sleep(if quiet < PATIENCE { TICK } else { REST });
                 engine.increment_epoch();
+                quiet = if ticking.called.swap(false, Ordering::Relaxed) { 0 } else { quiet.saturating_add(1) };
             }
-        })?;
-        Ok(Ticker { stop })
+        };
+        thread::Builder::new().name("epoch".into()).spawn(tick)?;
+        Ok(Ticker { clock })
+    }
+
+    fn wake(&self) {
+        // Mostly set already: reading leaves the cache line shared between threads.
+        if !self.clock.called.load(Ordering::Relaxed) {
+            self.clock.called.store(true, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.clock.stop.store(true, Ordering::Relaxed);
     }
 }

@@ -11,13 +11,14 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 
 use super::abi::v0_1::{self, guest::Guest};
+use super::capabilities::one_line;
 use super::engine::{Engine, TICK};
 use super::failure::{CpuExceeded, Failure, Reason};
 use super::filter::Filter;
 use super::limits::MemoryLimit;
 use super::plugin::Manifest;
 use super::wasi::EmptyWorld;
-use crate::pipeline::{Exchange, Labels};
+use crate::pipeline::{Exchange, ExchangeId, Labels};
 
 /// What host functions see: the exchange at hand, and the instance's own resources.
 pub(crate) struct HostState {
@@ -29,6 +30,8 @@ pub(crate) struct HostState {
     pub(crate) table: ResourceTable,
     /// The filter this is an instance of; none while a plugin describes itself.
     pub(crate) filter: Option<Arc<Filter>>,
+    /// Whether `configure` is under way: the one time when limiters and verifiers may be opened.
+    pub(crate) configuring: bool,
     pub(super) world: EmptyWorld,
     memory: MemoryLimit,
     ticks: u32,
@@ -42,6 +45,9 @@ pub(super) struct Instance {
     calls: u32,
     at_rest: usize,
 }
+
+/// Limiters, verifiers and WASI streams that one instance may hold.
+const RESOURCES: usize = 256;
 
 /// Memory that an instance may have gained over what it had when it was new; more, and it is replaced.
 const GROWTH: usize = 8 << 20;
@@ -58,6 +64,7 @@ impl Instance {
             wasmtime::Result::Ok((bindings, configured))
         });
         let started: Option<wasmtime::Result<_>> = started.await;
+        store.data_mut().configuring = false;
         let (bindings, configured) = match started {
             Some(Ok(started)) => started,
             Some(Err(error)) if error.is::<PoolConcurrencyLimitError>() => {
@@ -99,14 +106,20 @@ impl Instance {
         *calls += 1;
         store.data_mut().ticks = 0;
         store.set_epoch_deadline(1);
-        let limit = store.data().filter.as_ref().map_or(DESCRIBE_TIME, |filter| filter.limits.time);
+        let limit = match &store.data().filter {
+            Some(filter) => {
+                filter.engine.wake_clock();
+                filter.limits.time
+            }
+            None => DESCRIBE_TIME,
+        };
         let result = within(limit, call(bindings.portcullis_filter_filter(), store)).await;
         let state = store.data_mut();
         let printed = state.world.take_printed();
         match result {
             Some(Ok(result)) => {
                 if !printed.is_empty() {
-                    tracing::info!(plugin = %state.labels.plugin, filter = %state.labels.filter, "{printed}");
+                    tracing::info!(plugin = %state.labels.plugin, filter = %state.labels.filter, "{}", one_line(&printed));
                 }
                 Ok(result)
             }
@@ -116,6 +129,11 @@ impl Instance {
             }
             None => Err(Failure { stderr: printed, ..Failure::new(Reason::Time, timed_out(limit)) }),
         }
+    }
+
+    /// Says on whose behalf calls without an exchange are made.
+    pub(super) fn act_for(&mut self, id: ExchangeId) {
+        self.store.data_mut().exchange.adopt(id);
     }
 
     /// Whether it has served all its calls, or has grown too fat to keep.
@@ -179,10 +197,14 @@ fn timed_out(limit: Duration) -> String {
 }
 
 fn store(engine: &Engine, memory: usize, cpu: Duration, filter: Option<Arc<Filter>>) -> Store<HostState> {
+    let mut table = ResourceTable::new();
+    // What a guest holds of the host's is bounded as its own memory is.
+    table.set_max_capacity(RESOURCES);
     let state = HostState {
         exchange: Exchange::nobody(),
         labels: NOBODY.clone(),
-        table: ResourceTable::new(),
+        table,
+        configuring: filter.is_some(),
         filter,
         world: EmptyWorld::default(),
         memory: MemoryLimit::new(memory),

@@ -96,8 +96,8 @@ impl Plugin {
             None => Component::new(engine.inner(), bytes),
         };
         let component = component.map_err(invalid)?;
-        check_exports(engine, &component)?;
         let capabilities = check_imports(engine, &component, grants)?;
+        check_exports(engine, &component)?;
         let pre = engine.linker().instantiate_pre(&component).and_then(v0_1::PluginPre::new);
         let pre = pre.map_err(|error| PluginError::Mismatch(format!("{error:#}")))?;
         let manifest = instance::describe(engine, &pre).await.map_err(PluginError::Describe)?;

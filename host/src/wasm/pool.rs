@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use wasmtime::component::ResourceAny;
 
 use super::abi::v0_1::{self, RequestHandle, ResponseHandle, guest};
 use super::failure::{Failure, Reason};
 use super::filter::Filter;
 use super::instance::Instance;
 use super::transform::Transform;
-use crate::pipeline::{Exchange, Labels, Reply};
+use crate::pipeline::{Exchange, ExchangeId, Labels, Phase, Reply};
 use crate::telemetry::Counter;
 
 /// Ready instances of one filter on one thread. A call checks one out exclusively; one that failed never comes back.
@@ -67,10 +68,8 @@ impl Pool {
         match flow.await?.map_err(said)? {
             guest::RequestFlow::Next => lease.keep_with(Flow::Next),
             guest::RequestFlow::Reply(reply) => lease.keep_reply(reply, Flow::Reply),
-            guest::RequestFlow::BufferBody(limit) => lease.keep_with(Flow::BufferBody(limit)),
-            guest::RequestFlow::TransformBody(transform) => {
-                Ok(Flow::TransformBody(Transform::new(lease, transform)))
-            }
+            guest::RequestFlow::BufferBody(limit) => lease.keep_buffering(limit, Phase::RequestBody),
+            guest::RequestFlow::TransformBody(transform) => lease.transforming(transform, exchange.id()),
         }
     }
 
@@ -102,10 +101,8 @@ impl Pool {
         match flow.await?.map_err(said)? {
             guest::ResponseFlow::Next => lease.keep_with(Flow::Next),
             guest::ResponseFlow::Reply(reply) => lease.keep_reply(reply, Flow::Reply),
-            guest::ResponseFlow::BufferBody(limit) => lease.keep_with(Flow::BufferBody(limit)),
-            guest::ResponseFlow::TransformBody(transform) => {
-                Ok(Flow::TransformBody(Transform::new(lease, transform)))
-            }
+            guest::ResponseFlow::BufferBody(limit) => lease.keep_buffering(limit, Phase::ResponseBody),
+            guest::ResponseFlow::TransformBody(transform) => lease.transforming(transform, exchange.id()),
         }
     }
 
@@ -173,6 +170,22 @@ impl Lease {
     fn keep_with(self, flow: Flow) -> Result<Flow, Failure> {
         self.keep();
         Ok(flow)
+    }
+
+    /// A filter may only ask for a body that its manifest says it reads.
+    fn keep_buffering(self, limit: u64, phase: Phase) -> Result<Flow, Failure> {
+        if self.pool.filter.plugin.manifest.phases.contains(phase) {
+            return self.keep_with(Flow::BufferBody(limit));
+        }
+        let detail = format!("it asks for a body, but its manifest does not name the phase `{}`", phase.as_str());
+        Err(Failure::new(Reason::Malformed, detail))
+    }
+
+    fn transforming(self, transform: ResourceAny, id: ExchangeId) -> Result<Flow, Failure> {
+        let Some(slot) = self.pool.filter.engine.stream_slot() else {
+            return Err(Failure::new(Reason::Exhausted, "too many bodies are being transformed (`wasm.instances`)"));
+        };
+        Ok(Flow::TransformBody(Transform::new(self, transform, slot, id)))
     }
 
     fn keep_reply<F>(self, reply: guest::Reply, flow: impl FnOnce(Reply) -> F) -> Result<F, Failure> {

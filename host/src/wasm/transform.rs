@@ -3,21 +3,25 @@
 use bytes::{Bytes, BytesMut};
 use wasmtime::component::ResourceAny;
 
+use super::engine::StreamSlot;
 use super::failure::Failure;
 use super::pool::{Lease, said};
+use crate::pipeline::ExchangeId;
 
 /// A guest's `body-transform`, with the instance it lives in.
 pub(crate) struct Transform {
     lease: Lease,
     resource: ResourceAny,
+    _slot: StreamSlot,
 }
 
 /// The most that a guest is given at once: what it must hold of a body is bounded by this, not by what a peer sends.
 const CHUNK: usize = 64 << 10;
 
 impl Transform {
-    pub(super) fn new(lease: Lease, resource: ResourceAny) -> Transform {
-        Transform { lease, resource }
+    pub(super) fn new(mut lease: Lease, resource: ResourceAny, slot: StreamSlot, id: ExchangeId) -> Transform {
+        lease.instance.act_for(id);
+        Transform { lease, resource, _slot: slot }
     }
 
     /// Takes a chunk and gives what can be sent on.

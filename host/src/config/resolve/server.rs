@@ -279,7 +279,7 @@ pub(super) fn wasm(scope: &Scope<'_>, environment: Environment<'_>) -> Wasm {
     }
 }
 
-/// `$XDG_CACHE_HOME/portcullis` or `~/.cache/portcullis` (XDG Base Directory Specification: relative paths do not
+/// `$PORTCULLIS_WASM_CACHE`, else `$XDG_CACHE_HOME/portcullis` or `~/.cache/portcullis` (XDG Base Directory Specification: relative paths do not
 /// count).
 fn default_cache(environment: Environment<'_>) -> Option<PathBuf> {
     let folder = |name: &str| {
@@ -287,6 +287,9 @@ fn default_cache(environment: Environment<'_>) -> Option<PathBuf> {
             .map(PathBuf::from)
             .filter(|folder| folder.is_absolute())
     };
+    if let Some(own) = folder("PORTCULLIS_WASM_CACHE") {
+        return Some(own);
+    }
     let caches = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))?;
     Some(caches.join("portcullis"))
 }

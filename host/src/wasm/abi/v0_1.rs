@@ -207,6 +207,9 @@ impl host::http::HostResponse for HostState {
 /// A filter's reply as the gateway will send it, or why it cannot be sent.
 pub(crate) fn reply(reply: guest::Reply) -> Result<crate::pipeline::Reply, String> {
     let status = edit::reply_status(reply.status).ok_or_else(|| format!("reply with status {}", reply.status))?;
+    if reply.headers.len() > edit::MAX_FIELDS {
+        return Err(format!("reply with {} header fields", reply.headers.len()));
+    }
     let mut headers = HeaderMap::with_capacity(reply.headers.len());
     for field in reply.headers {
         let (name, value) = edit::field(&field.name, field.value)

@@ -5,6 +5,8 @@ pub(crate) mod jwt;
 mod log;
 pub(crate) mod rate_limit;
 
+pub(in crate::wasm) use self::log::one_line;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -25,6 +25,9 @@ pub(crate) struct Limiters {
     stores: Mutex<HashMap<(String, Quota), Arc<RateStore>>>,
 }
 
+/// Bytes of a limiter's name.
+const LONGEST_NAME: usize = 256;
+
 /// The longest period: a limit per year is a quota, and belongs into a database.
 const LONGEST_PERIOD: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -65,6 +68,12 @@ impl Host for HostState {}
 
 impl HostLimiter for HostState {
     fn open(&mut self, options: LimiterOptions) -> wasmtime::Result<Result<Resource<OpenLimiter>, String>> {
+        if !self.configuring {
+            return Ok(Err("limiters are opened in `configure` alone".to_owned()));
+        }
+        if options.name.len() > LONGEST_NAME {
+            return Ok(Err(format!("the name of a limiter has at most {LONGEST_NAME} bytes")));
+        }
         let period = Duration::from_millis(options.period_ms);
         if period > LONGEST_PERIOD {
             return Ok(Err("the period of a rate is at most a year".to_owned()));

@@ -8,6 +8,7 @@ mod remote;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
@@ -31,6 +32,8 @@ struct Verifier {
     algorithms: Vec<Algorithm>,
     validation: Validation,
     required: Vec<String>,
+    /// How long a token with an unknown key may wait for keys: within what the filter's call may take.
+    patience: Duration,
 }
 
 impl Verifier {
@@ -75,7 +78,7 @@ impl Verifier {
         if remote.is_empty() && !fixed.iter().any(usable) {
             return Err("no key fits any of the `algorithms`".to_owned());
         }
-        Ok(Verifier { fixed, remote, algorithms, validation, required: options.required_claims })
+        Ok(Verifier { fixed, remote, algorithms, validation, required: options.required_claims, patience: filter.limits.time / 2 })
     }
 
     async fn verify(&self, token: &str) -> Result<String, VerifyError> {
@@ -93,7 +96,7 @@ impl Verifier {
         }
         // Perhaps the keys have just been rotated, or have never come.
         for remote in &self.remote {
-            remote.refreshed().await;
+            remote.refreshed(self.patience).await;
         }
         match self.try_keys(token, &header) {
             Err(VerifyError::UnknownKey) if self.remote.iter().all(|remote| remote.keys().is_none()) => {
@@ -171,6 +174,9 @@ impl Host for HostState {}
 
 impl HostVerifier for HostState {
     fn open(&mut self, options: VerifierOptions) -> wasmtime::Result<Result<Resource<OpenVerifier>, String>> {
+        if !self.configuring {
+            return Ok(Err("verifiers are opened in `configure` alone".to_owned()));
+        }
         let Some(filter) = &self.filter else {
             return Err(wasmtime::Error::msg("a verifier is opened before the filter is configured"));
         };

@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(5);
 /// Early fetches for unknown key ids are this far apart, whatever clients send.
 const COOL_DOWN: Duration = Duration::from_secs(30);
+/// A set that nobody holds is kept this long, so that a reload finds it fetched.
+const UNUSED: Duration = Duration::from_secs(600);
 /// One fetch takes no longer and is no larger than this.
 const FETCH_TIME: Duration = Duration::from_secs(5);
 const FETCH_SIZE: usize = 1 << 20;
@@ -52,7 +54,9 @@ pub(super) struct RemoteKeys {
     reads: watch::Sender<u64>,
     /// Asks the reader to read now, or to see that nobody is left.
     wanted: Arc<Notify>,
-    last_early: Mutex<Option<Instant>>,
+    /// When the last early read was asked for, and how many reads there had been by then.
+    last_early: Mutex<Option<(Instant, u64)>>,
+    opened: Mutex<Instant>,
 }
 
 pub(super) struct KeyList(Vec<Key>);
@@ -88,16 +92,17 @@ impl KeySets {
 
     /// The key set in a file, which must be good at the start: a file is there or it is a mistake.
     pub(super) fn file(&self, path: &str) -> Result<Arc<RemoteKeys>, String> {
-        let place = Place::File(PathBuf::from(path));
-        let keys = read_file(path.as_ref())?;
-        let set = self.at(place);
-        set.keys.store(Some(Arc::new(keys)));
+        let set = self.at(Place::File(PathBuf::from(path)));
+        if set.keys.load().is_none() {
+            set.keys.store(Some(Arc::new(read_file(path.as_ref())?)));
+        }
         Ok(set)
     }
 
     pub(in crate::wasm::capabilities) fn forget_unused(&self) {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        sets.retain(|_, set| Arc::strong_count(set) > 1);
+        let is_recent = |set: &RemoteKeys| set.opened.lock().is_ok_and(|opened| opened.elapsed() < UNUSED);
+        sets.retain(|_, set| Arc::strong_count(set) > 1 || is_recent(set));
     }
 
     fn at(&self, place: Place) -> Arc<RemoteKeys> {
@@ -108,13 +113,18 @@ impl KeySets {
                 reads: watch::Sender::new(0),
                 wanted: Arc::default(),
                 last_early: Mutex::default(),
+                opened: Mutex::new(Instant::now()),
             });
             if let Some(background) = &self.background {
                 background.spawn(keep_reading(place.clone(), Arc::downgrade(&set)));
             }
             set
         };
-        sets.entry(place.clone()).or_insert_with(start).clone()
+        let set = sets.entry(place.clone()).or_insert_with(start).clone();
+        if let Ok(mut opened) = set.opened.lock() {
+            *opened = Instant::now();
+        }
+        set
     }
 }
 
@@ -124,21 +134,27 @@ impl RemoteKeys {
         self.keys.load_full()
     }
 
-    /// Waits for the read under way, or for an early one if it is time for that; returns at once while cooling down.
-    pub(super) async fn refreshed(&self) {
+    /// Waits, for so long at most, for the read under way, or for an early one if it is time for that; returns at once
+    /// while cooling down.
+    pub(super) async fn refreshed(&self, patience: Duration) {
         let mut reads = self.reads.subscribe();
         if self.keys.load().is_some() {
             let mut last = self.last_early.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.is_some_and(|last| last.elapsed() < COOL_DOWN) {
-                return;
+            let seen = *reads.borrow();
+            match *last {
+                // Somebody else has asked, and it is still under way.
+                Some((_, before)) if before == seen => {}
+                Some((asked, _)) if asked.elapsed() < COOL_DOWN => return,
+                _ => {
+                    *last = Some((Instant::now(), seen));
+                    self.wanted.notify_one();
+                }
             }
-            *last = Some(Instant::now());
-            self.wanted.notify_one();
         } else if *reads.borrow() > 0 {
             // It has been tried, in vain, and will be again.
             return;
         }
-        let _ = timeout(FETCH_TIME, reads.changed()).await;
+        let _ = timeout(patience.min(FETCH_TIME), reads.changed()).await;
     }
 }
 

@@ -1,0 +1,144 @@
+//! An explanation, for people.
+
+use std::fmt;
+
+use super::backend::Backend;
+use super::filter::Filter;
+use super::{Answer, Explanation, Refused, Taken};
+use crate::cli::output::{count, printable, size};
+
+/// Where the places begin, in columns.
+const PLACES: usize = 50;
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {}{}\n", self.method, self.host, printable(&self.requested))?;
+        match &self.answer {
+            Answer::Route(taken) => {
+                let normal = self.path.as_deref().unwrap_or_default();
+                let changed = normal != self.requested.split('?').next().unwrap_or_default();
+                route(f, &self.method, taken, normal, changed)
+            }
+            Answer::Refused(refused) => self::refused(f, refused),
+        }
+    }
+}
+
+fn route(f: &mut fmt::Formatter<'_>, method: &str, taken: &Taken, path: &str, changed: bool) -> fmt::Result {
+    aside(f, &format!("route     {}", taken.name), &taken.place)?;
+    for (number, pattern) in taken.matches.iter().enumerate() {
+        writeln!(f, "{:10}{pattern}", if number == 0 { "match" } else { "" })?;
+    }
+    aside(
+        f,
+        &format!("path      {path}"),
+        if changed { "in its normal form" } else { "" },
+    )?;
+    for (name, value) in &taken.parameters {
+        writeln!(f, "          {name} = {}", value.as_str().unwrap_or_default())?;
+    }
+    let body = taken.body_size.map_or("without a limit".to_owned(), size);
+    writeln!(f, "limits    timeout {}, body {body}\n", taken.timeout)?;
+    match taken.filters.len() {
+        0 => writeln!(f, "no filters\n")?,
+        1 => writeln!(f, "one filter")?,
+        _ => writeln!(f, "filters, in this order; responses pass them in reverse")?,
+    }
+    for (number, filter) in taken.filters.iter().enumerate() {
+        self::filter(f, number + 1, filter)?;
+    }
+    if !taken.filters.is_empty() {
+        writeln!(f)?;
+    }
+    backend(f, method, &taken.backend)
+}
+
+fn filter(f: &mut fmt::Formatter<'_>, number: usize, filter: &Filter) -> fmt::Result {
+    aside(f, &format!("{number}. {}", filter.name), &filter.place)?;
+    writeln!(f, "   plugin   {} ({})", filter.plugin, filter.source)?;
+    writeln!(
+        f,
+        "   phases   {}",
+        if filter.phases.is_empty() {
+            "none".to_owned()
+        } else {
+            filter.phases.join(", ")
+        }
+    )?;
+    if !filter.capabilities.is_empty() {
+        writeln!(f, "   imports  {}", filter.capabilities.join(", "))?;
+    }
+    for (number, setting) in filter.settings.iter().enumerate() {
+        let word = if number == 0 { "settings" } else { "" };
+        let line = format!("   {word:8} {} = {}", setting.key, setting.value);
+        aside(f, &line, &setting.place)?;
+    }
+    let limits = &filter.limits;
+    writeln!(
+        f,
+        "   limits   memory {}, cpu {}, time {}, body {}",
+        limits.memory, limits.cpu, limits.time, limits.body
+    )?;
+    writeln!(f, "   failure  {}", filter.on_failure)
+}
+
+fn backend(f: &mut fmt::Formatter<'_>, method: &str, backend: &Backend) -> fmt::Result {
+    match backend {
+        Backend::Proxy {
+            upstream,
+            balance,
+            http,
+            targets,
+            path,
+            host,
+        } => {
+            writeln!(f, "backend   upstream {upstream}, {balance} over http/{http}")?;
+            for (number, target) in targets.iter().enumerate() {
+                let weight = if target.weight == 1 {
+                    String::new()
+                } else {
+                    format!(", weight {}", target.weight)
+                };
+                writeln!(
+                    f,
+                    "{:10}{}{weight}",
+                    if number == 0 { "target" } else { "" },
+                    target.url
+                )?;
+            }
+            writeln!(
+                f,
+                "sends     {method} {path}, host {}",
+                host.as_deref().unwrap_or("as the client's")
+            )
+        }
+        Backend::Redirect { status, location } => writeln!(f, "backend   redirect {status} to {location}"),
+        Backend::Respond { status, headers, size } => {
+            writeln!(f, "backend   respond {status} with {}", count(*size, "byte"))?;
+            if headers.is_empty() {
+                Ok(())
+            } else {
+                writeln!(f, "fields    {}", headers.join(", "))
+            }
+        }
+    }
+}
+
+fn refused(f: &mut fmt::Formatter<'_>, refused: &Refused) -> fmt::Result {
+    writeln!(f, "{}: {}", refused.status, refused.reason)?;
+    if refused.nearest.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\nnearest routes")?;
+    for nearest in &refused.nearest {
+        aside(f, &format!("  {}", nearest.pattern), &nearest.why)?;
+    }
+    Ok(())
+}
+
+/// A line with something beside it, in a column where there is room.
+fn aside(f: &mut fmt::Formatter<'_>, line: &str, beside: &str) -> fmt::Result {
+    let room = PLACES.saturating_sub(2);
+    let line = format!("{line:room$}  {beside}");
+    writeln!(f, "{}", line.trim_end())
+}
