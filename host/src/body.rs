@@ -12,7 +12,8 @@ use hyper::body::Incoming;
 
 use crate::pipeline::body::Transformed;
 use crate::rejection::Rejection;
-use crate::server::activity::{Activity, Waiting};
+use crate::server::activity::Activity;
+use crate::server::wait::Watch;
 use crate::upstream::UpstreamBody;
 
 /// The body of a request or response.
@@ -53,7 +54,8 @@ impl BodyError {
     pub(crate) fn rejection(self) -> Rejection {
         match self {
             BodyError::TooLarge => Rejection::BodyTooLarge,
-            BodyError::Malformed | BodyError::ClientGone => Rejection::BadRequest("the body is malformed or incomplete"),
+            BodyError::Malformed => Rejection::BadRequest("the body is malformed"),
+            BodyError::ClientGone => Rejection::ClientGone,
             BodyError::ClientStalled => Rejection::RequestTimeout,
             BodyError::UpstreamReset => Rejection::UpstreamReset,
             BodyError::UpstreamStalled => Rejection::UpstreamTimeout,
@@ -148,7 +150,7 @@ pub(crate) struct ClientBody {
     incoming: Incoming,
     limit: u64,
     state: Rc<ClientBodyState>,
-    activity: Rc<Activity>,
+    watch: Watch,
 }
 
 impl ClientBody {
@@ -158,18 +160,18 @@ impl ClientBody {
         state: Rc<ClientBodyState>,
         activity: Rc<Activity>,
     ) -> ClientBody {
-        ClientBody { incoming, limit: limit.unwrap_or(u64::MAX), state, activity }
+        ClientBody { incoming, limit: limit.unwrap_or(u64::MAX), state, watch: Watch::new(activity) }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if polled.is_pending() {
-            if self.activity.wait_for_body(cx.waker()) {
+            if self.watch.until_sent(cx.waker()) {
                 return Poll::Ready(Some(Err(self.fail(BodyError::ClientStalled))));
             }
             return Poll::Pending;
         }
-        self.activity.no_longer(Waiting::Body);
+        self.watch.over();
         match ready!(polled) {
             Some(Ok(frame)) => {
                 let read = self.state.read.get() + frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -177,7 +179,8 @@ impl ClientBody {
                 if read > self.limit {
                     return Poll::Ready(Some(Err(self.fail(BodyError::TooLarge))));
                 }
-                if self.incoming.is_end_stream() {
+                // Nothing follows trailers, and who sends them on need not ask.
+                if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.state.ended.set(true);
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -197,11 +200,5 @@ impl ClientBody {
     fn fail(&self, error: BodyError) -> BodyError {
         self.state.failure.set(Some(error));
         error
-    }
-}
-
-impl Drop for ClientBody {
-    fn drop(&mut self) {
-        self.activity.no_longer(Waiting::Body);
     }
 }

@@ -252,7 +252,13 @@ impl Build<'_> {
                     }
                     _ => None,
                 };
-                problem(format!("the plugin `{}` cannot be used", settings.name)).label(error.to_string()).help(help)
+                let title = match &settings.source {
+                    PluginSource::Standard(name) => format!("the plugin `{name}` cannot be used"),
+                    PluginSource::File(path) => {
+                        format!("the plugin `{}` (`{}`) cannot be used", settings.name, path.display())
+                    }
+                };
+                problem(title).label(error.to_string()).help(help)
             })?,
         };
         self.kept.plugins.insert(key, plugin.clone());

@@ -15,6 +15,8 @@ pub enum Rejection {
     UriTooLong,
     /// The header section is larger than the limits.
     HeadersTooLarge,
+    /// The client went away in the middle of its request; perhaps it can still read.
+    ClientGone,
     /// The client took too long to send.
     RequestTimeout,
     /// No route matches.
@@ -61,7 +63,7 @@ impl Rejection {
     /// The status that the client gets.
     pub fn status(&self) -> StatusCode {
         match self {
-            Rejection::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Rejection::BadRequest(_) | Rejection::ClientGone => StatusCode::BAD_REQUEST,
             Rejection::UriTooLong => StatusCode::URI_TOO_LONG,
             Rejection::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Rejection::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -83,6 +85,7 @@ impl Rejection {
     pub fn outcome(&self) -> &'static str {
         match self {
             Rejection::BadRequest(_) => "bad-request",
+            Rejection::ClientGone => "client-gone",
             Rejection::UriTooLong => "uri-too-long",
             Rejection::HeadersTooLarge => "headers-too-large",
             Rejection::RequestTimeout => "request-timeout",
@@ -105,6 +108,7 @@ impl Rejection {
     fn title(&self) -> &'static str {
         match self {
             Rejection::BadRequest(_) => "The request is malformed",
+            Rejection::ClientGone => "The request is incomplete",
             Rejection::UriTooLong => "The request target is too long",
             Rejection::HeadersTooLarge => "The header section is too large",
             Rejection::RequestTimeout => "The request took too long to arrive",

@@ -35,7 +35,8 @@ fn doing_configuration(upstream: &Upstream, act: &str, rules: &str) -> String {
 /// that the gateway is well.
 async fn fails(act: &str, phase: &str, reason: &str) {
     let upstream = Upstream::echo().await;
-    let gateway = doing(&upstream, act, "").await;
+    // More than the default: on a busy machine even 16 MiB take more than 10 ms to touch.
+    let gateway = doing(&upstream, act, "limits = { cpu = '200ms' }").await;
 
     let response = gateway.request("POST", "/bad").body("hello").send().await;
 
@@ -123,7 +124,7 @@ async fn a_panic_is_logged_with_its_words_and_a_backtrace_of_names() {
     gateway.get("/bad").await;
 
     let line = gateway.log_line(&["the-bad-one", "as told"]).await;
-    assert!(line.contains("on_request"), "no function names in {line}");
+    assert!(line.contains("filter@0.1.0#on-request"), "no function names in {line}");
 }
 
 #[tokio::test]
@@ -220,7 +221,7 @@ async fn edits_end_where_the_gateways_limits_are() {
     let seen = gateway.get("/bad").await.json();
 
     let many = seen["headers"]["x-many"].as_array().expect("some").len();
-    assert!((10..=100).contains(&many), "{many}");
+    assert!((10..=256).contains(&many), "{many}");
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn a_new_plugin_builds_passes_its_test_and_runs() {
     let inspected = portcullis_in(folder.path(), &["plugin", "inspect", built().to_str().expect("UTF-8")]);
     assert!(inspected.stdout.contains("greet-kindly"), "{inspected:?}");
     let gateway = Gateway::start(format!(
-        "[plugin.own]\nsource = '{}'\n[[route]]\nmatch = '/'\nrespond = {{ body = 'hello' }}\nfilters = [{ use = 'own', settings = { header = 'x-tenant', values = ['acme'] } }]\n",
+        "[plugin.own]\nsource = '{}'\n[[route]]\nmatch = '/'\nrespond = {{ body = 'hello' }}\nfilters = [{{ use = 'own', settings = {{ header = 'x-tenant', values = ['acme'] }} }}]\n",
         built().display()
     ))
     .await;

@@ -104,10 +104,11 @@ async fn an_exchange_ends_on_the_configuration_it_began_with() {
     eventually("the upstream works on it", async || upstream.in_flight() == 1).await;
 
     gateway.write(answering("new"));
-    eventually("the new configuration answers", async || {
-        gateway.get("/").await.text() == "new"
+    eventually("the new configuration is there", async || {
+        gateway.metric("portcullis_reloads_total", &[("result", "ok")]).await == 1.0
     })
     .await;
+    assert_eq!(gateway.get("/").await.text(), "new");
     release.notify_one();
 
     assert_eq!(waiting.await.expect("no panic").text(), "from the upstream");

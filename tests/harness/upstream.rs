@@ -244,7 +244,9 @@ where
         }
     });
     // A client that breaks off is what some tests are about.
-    _ = auto::Builder::new(TokioExecutor::new())
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().max_headers(512);
+    _ = builder
         .serve_connection(TokioIo::new(socket), service)
         .await;
 }

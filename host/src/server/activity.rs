@@ -6,26 +6,27 @@ use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::wait::Wait;
 use crate::config::resolved::Timeouts;
 
 /// What one connection is doing.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    stage: Cell<Stage>,
-    /// The stage changed since the last sweep.
-    changed: Cell<bool>,
-    /// Bytes moved since the last sweep.
-    progressed: Cell<bool>,
-    waiting: Cell<Option<Waiting>>,
-    since: Cell<Instant>,
+    /// The connection speaks HTTP/2.
+    framed: Cell<bool>,
+    /// Part of a request's head is there.
+    in_head: Cell<bool>,
     exchanges: Cell<u32>,
     /// A response has been handed to the protocol and not been flushed yet.
     answering: Cell<bool>,
+    /// The socket takes no more.
+    blocked: Cell<bool>,
+    /// When the sweep first saw the connection as it is now.
+    since: Cell<Option<Instant>>,
+    /// What its exchanges wait for.
+    waits: RefCell<Vec<Rc<Wait>>>,
     order: Cell<Option<Order>>,
     connection: RefCell<Option<Waker>>,
-    body: RefCell<Option<Waker>>,
-    body_stalled: Cell<bool>,
-    framed: Cell<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,15 +39,6 @@ enum Stage {
     Exchange,
 }
 
-/// What an exchange waits for its client to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    /// To send more of the body.
-    Body,
-    /// To read more of the response.
-    Write,
-}
-
 /// What the sweep, or the end of the gateway, asks of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -56,62 +48,53 @@ pub(crate) enum Order {
     CloseIdle,
     /// Answer that the head took too long, and close.
     HeadTimeout,
-    /// Answer that the head is malformed, and close.
-    Refuse(&'static str),
-    /// Close: the client has stopped reading, or sending.
-    CloseStalled,
+    /// Close at once: the client has stopped reading, or sending, or the gateway ends.
+    Close,
 }
 
 impl Activity {
-    fn new() -> Activity {
+    pub(super) fn new() -> Activity {
         Activity {
-            stage: Cell::new(Stage::Idle),
-            changed: Cell::new(true),
-            progressed: Cell::new(false),
-            waiting: Cell::new(None),
-            since: Cell::new(Instant::now()),
+            framed: Cell::new(false),
+            in_head: Cell::new(false),
             exchanges: Cell::new(0),
             answering: Cell::new(false),
+            blocked: Cell::new(false),
+            since: Cell::new(None),
+            waits: RefCell::default(),
             order: Cell::new(None),
             connection: RefCell::new(None),
-            body: RefCell::new(None),
-            body_stalled: Cell::new(false),
-            framed: Cell::new(false),
         }
     }
 
     /// The connection speaks HTTP/2: bytes that come in need not be the head of a request.
-    pub(crate) fn is_framed(&self) {
+    pub(crate) fn framed(&self) {
         self.framed.set(true);
-        self.enter(Stage::Idle);
+        self.in_head(false);
     }
 
-    /// Bytes came in.
-    pub(crate) fn read_progress(&self) {
-        self.progressed.set(true);
-        if self.stage.get() == Stage::Idle && !self.framed.get() {
-            self.enter(Stage::Head);
+    pub(crate) fn is_framed(&self) -> bool {
+        self.framed.get()
+    }
+
+    /// Whether what came in ends within a request's head.
+    pub(crate) fn in_head(&self, in_head: bool) {
+        if self.in_head.replace(in_head) != in_head {
+            self.changed();
         }
     }
 
     /// Bytes went out, or could not.
-    pub(crate) fn write_progress(&self, blocked: bool) {
-        if blocked {
-            if self.waiting.get().is_none() {
-                self.waiting.set(Some(Waiting::Write));
-                self.changed.set(true);
-            }
-        } else {
-            self.progressed.set(true);
-            self.no_longer(Waiting::Write);
+    pub(crate) fn wrote(&self, blocked: bool) {
+        if !self.blocked.replace(blocked) && blocked {
+            self.changed();
         }
     }
 
     /// A request's head is complete.
     pub(crate) fn begin_exchange(&self) {
         self.exchanges.set(self.exchanges.get() + 1);
-        self.body_stalled.set(false);
-        self.enter(Stage::Exchange);
+        self.changed();
     }
 
     /// A response is on its way.
@@ -119,30 +102,10 @@ impl Activity {
         self.answering.set(true);
     }
 
-    /// A head is malformed. Where earlier exchanges are still under way their connection just ends.
-    pub(crate) fn refuse(&self, what: &'static str) {
-        if self.is_refusing() {
-            self.order(Order::Refuse(what));
-        }
-    }
-
-    /// What is malformed about the head that was just read, if anything.
-    pub(crate) fn take_refusal(&self) -> Option<&'static str> {
-        match self.order.get() {
-            Some(Order::Refuse(what)) => {
-                self.order.set(None);
-                Some(what)
-            }
-            _ => None,
-        }
-    }
-
     /// An exchange is over.
     pub(crate) fn end_exchange(&self) {
         self.exchanges.set(self.exchanges.get().saturating_sub(1));
-        if self.exchanges.get() == 0 {
-            self.enter(Stage::Idle);
-        }
+        self.changed();
     }
 
     /// All that was written has gone out.
@@ -152,73 +115,69 @@ impl Activity {
         }
     }
 
-    /// Whether what is written now answers no exchange: the protocol's own refusal of a head.
+    /// Whether what is written now answers no exchange: the refusal of a head.
     pub(crate) fn is_refusing(&self) -> bool {
         self.exchanges.get() == 0 && !self.answering.get()
     }
 
-    /// A body's reader has nothing to read. True when it has waited for too long.
-    pub(crate) fn wait_for_body(&self, waker: &Waker) -> bool {
-        if self.waiting.get() != Some(Waiting::Body) {
-            self.waiting.set(Some(Waiting::Body));
-            self.changed.set(true);
-        }
-        *self.body.borrow_mut() = Some(waker.clone());
-        self.body_stalled.get()
+    pub(super) fn add_wait(&self, wait: Rc<Wait>) {
+        self.waits.borrow_mut().push(wait);
     }
 
-    pub(crate) fn no_longer(&self, waiting: Waiting) {
-        if self.waiting.get() == Some(waiting) {
-            self.waiting.set(None);
-        }
+    pub(super) fn remove_wait(&self, wait: &Rc<Wait>) {
+        self.waits.borrow_mut().retain(|known| !Rc::ptr_eq(known, wait));
     }
 
-    /// What is asked of the connection, once.
+    /// What is asked of the connection, once, and only if it still has reason to be.
     pub(crate) fn take_order(&self, waker: &Waker) -> Option<Order> {
         let mut connection = self.connection.borrow_mut();
         if !connection.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *connection = Some(waker.clone());
         }
-        self.order.take()
+        self.order.take().filter(|order| match order {
+            Order::CloseIdle => self.stage() == Stage::Idle,
+            Order::HeadTimeout => self.stage() == Stage::Head,
+            Order::Drain | Order::Close => true,
+        })
     }
 
-    fn enter(&self, stage: Stage) {
-        self.stage.set(stage);
-        self.changed.set(true);
-    }
-
-    fn order(&self, order: Order) {
+    /// Asks something of the connection.
+    pub(crate) fn order(&self, order: Order) {
         self.order.set(Some(order));
         if let Some(waker) = self.connection.borrow().as_ref() {
             waker.wake_by_ref();
         }
     }
 
-    fn sweep(&self, now: Instant, timeouts: &Timeouts) {
-        let progressed = self.progressed.take();
-        if self.changed.take() || (progressed && self.stage.get() == Stage::Exchange) {
-            self.since.set(now);
-            return;
+    fn stage(&self) -> Stage {
+        match (self.exchanges.get(), self.in_head.get()) {
+            (1.., _) => Stage::Exchange,
+            (0, true) => Stage::Head,
+            (0, false) => Stage::Idle,
         }
-        let waited = now.saturating_duration_since(self.since.get());
-        match (self.stage.get(), self.waiting.get()) {
-            (Stage::Idle, Some(Waiting::Write)) | (Stage::Exchange, Some(Waiting::Write)) if waited > timeouts.stall => {
-                self.order(Order::CloseStalled);
-            }
-            (Stage::Idle, None) if waited > timeouts.idle => self.order(Order::CloseIdle),
-            (Stage::Head, _) if waited > timeouts.header => self.order(Order::HeadTimeout),
-            (Stage::Exchange, Some(Waiting::Body)) if waited > timeouts.stall => {
-                if self.body_stalled.replace(true) {
-                    // It was told and is still here.
-                    self.order(Order::CloseStalled);
-                } else {
-                    self.since.set(now);
-                    if let Some(waker) = self.body.borrow_mut().take() {
-                        waker.wake();
-                    }
-                }
-            }
-            _ => {}
+    }
+
+    fn changed(&self) {
+        self.since.set(None);
+    }
+
+    fn sweep(&self, now: Instant, timeouts: &Timeouts) {
+        if self.waits.borrow().iter().any(|wait| wait.sweep(now, timeouts.stall)) {
+            return self.order(Order::Close);
+        }
+        let since = self.since.get().unwrap_or(now);
+        self.since.set(Some(since));
+        let (limit, order) = match self.stage() {
+            _ if self.blocked.get() => (timeouts.stall, Order::Close),
+            Stage::Idle => (timeouts.idle, Order::CloseIdle),
+            Stage::Head => (timeouts.header, Order::HeadTimeout),
+            Stage::Exchange => return,
+        };
+        // An order that is not heeded yet stays: to drain must not be forgotten.
+        if now.saturating_duration_since(since) > limit && self.order.get().is_none() {
+            // It has as long again before it is given the next one.
+            self.since.set(Some(now));
+            self.order(order);
         }
     }
 }
@@ -256,8 +215,17 @@ impl Connections {
     /// Asks all connections, and those to come, to finish.
     pub(crate) fn drain(&self) {
         self.draining.set(true);
+        self.order(Order::Drain);
+    }
+
+    /// Asks all connections to end at once.
+    pub(crate) fn close(&self) {
+        self.order(Order::Close);
+    }
+
+    fn order(&self, order: Order) {
         for activity in self.all.borrow().iter().filter_map(Weak::upgrade) {
-            activity.order(Order::Drain);
+            activity.order(order);
         }
     }
 
@@ -276,6 +244,7 @@ pub(crate) fn sweep_interval(timeouts: &Timeouts) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::wait::Watch;
 
     const TIMEOUTS: Timeouts = Timeouts {
         header: Duration::from_secs(10),
@@ -288,7 +257,7 @@ mod tests {
         let start = Instant::now();
         activity.sweep(start, &TIMEOUTS);
         activity.sweep(start + Duration::from_secs(seconds), &TIMEOUTS);
-        activity.order.take()
+        activity.take_order(Waker::noop())
     }
 
     #[test]
@@ -300,13 +269,20 @@ mod tests {
     #[test]
     fn a_head_that_trickles_in_does_not_gain_time() {
         let activity = Activity::new();
-        activity.read_progress();
         let start = Instant::now();
         for second in 0..=11 {
-            activity.progressed.set(true);
+            activity.in_head(true);
             activity.sweep(start + Duration::from_secs(second), &TIMEOUTS);
         }
-        assert_eq!(activity.order.take(), Some(Order::HeadTimeout));
+        assert_eq!(activity.take_order(Waker::noop()), Some(Order::HeadTimeout));
+    }
+
+    #[test]
+    fn what_came_in_the_meantime_makes_an_order_void() {
+        let activity = Activity::new();
+        activity.order(Order::CloseIdle);
+        activity.begin_exchange();
+        assert_eq!(activity.take_order(Waker::noop()), None);
     }
 
     #[test]
@@ -320,16 +296,32 @@ mod tests {
     fn a_client_that_stops_reading_is_closed() {
         let activity = Activity::new();
         activity.begin_exchange();
-        activity.write_progress(true);
-        assert_eq!(after(31, &activity), Some(Order::CloseStalled));
+        activity.wrote(true);
+        assert_eq!(after(31, &activity), Some(Order::Close));
     }
 
     #[test]
-    fn a_body_that_stops_is_told_first() {
+    fn a_client_that_reads_slowly_is_not() {
         let activity = Activity::new();
+        let start = Instant::now();
+        for second in (0..100).step_by(20) {
+            activity.wrote(false);
+            activity.wrote(true);
+            activity.sweep(start + Duration::from_secs(second), &TIMEOUTS);
+        }
+        assert_eq!(activity.take_order(Waker::noop()), None);
+    }
+
+    #[test]
+    fn each_body_that_stops_is_told() {
+        let activity = Rc::new(Activity::new());
+        let mut bodies = [Watch::new(activity.clone()), Watch::new(activity.clone())];
         activity.begin_exchange();
-        assert!(!activity.wait_for_body(Waker::noop()));
+        activity.begin_exchange();
+        assert!(!bodies.iter_mut().any(|body| body.until_sent(Waker::noop())));
         assert_eq!(after(31, &activity), None);
-        assert!(activity.wait_for_body(Waker::noop()));
+        assert!(bodies.iter_mut().all(|body| body.until_sent(Waker::noop())));
+        drop(bodies);
+        assert!(activity.waits.borrow().is_empty());
     }
 }

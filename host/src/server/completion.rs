@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 
 use super::connection::Connection;
 use super::view::{RouteView, View};
+use super::wait::Watch;
 use crate::body::{Body, BodyError, ClientBodyState};
 use crate::config::resolved;
 use crate::pipeline::Exchange;
@@ -135,7 +136,11 @@ impl Drop for Completion {
         if self.route.pipeline.completes() {
             let mut exchange = std::mem::replace(&mut self.exchange, Exchange::nobody());
             let (route, outcome) = (self.route.clone(), self.outcome.clone());
-            tokio::task::spawn_local(async move { route.pipeline.complete(&mut exchange, &outcome).await });
+            let under_way = self.connection.worker.completing();
+            tokio::task::spawn_local(async move {
+                route.pipeline.complete(&mut exchange, &outcome).await;
+                drop(under_way);
+            });
         }
     }
 }
@@ -151,12 +156,36 @@ fn protocol(version: Version) -> &'static str {
 /// The response's body on its way to the client, and the exchange that ends with it.
 pub(super) struct Outgoing {
     body: Body,
+    /// What is left of a frame that is handed over in pieces.
+    rest: Bytes,
+    watch: Watch,
     completion: Completion,
 }
 
+/// Bytes that are handed to HTTP/2 at once. It takes any number while the client's window is open by one, so that of a larger
+/// piece nobody could tell how far it has got; and what it has taken it holds after the exchange has ended.
+const PIECE: usize = 64 << 10;
+
 impl Outgoing {
     pub(super) fn new(body: Body, completion: Completion) -> Outgoing {
-        Outgoing { body, completion }
+        let watch = Watch::new(completion.connection.activity.clone());
+        Outgoing { body, rest: Bytes::new(), watch, completion }
+    }
+
+    /// The next frame whole, or as much of it as may be handed over at once.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.rest.is_empty() {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            let large = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(|data| data.len() > PIECE);
+            match frame {
+                Some(Ok(frame)) if self.completion.connection.activity.is_framed() && large(&frame) => {
+                    self.rest = frame.into_data().unwrap_or_default();
+                }
+                frame => return Poll::Ready(frame),
+            }
+        }
+        let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
 
@@ -165,26 +194,34 @@ impl HttpBody for Outgoing {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Outgoing { body, completion } = self.get_mut();
-        let polled = ready!(Pin::new(&mut *body).poll_frame(cx));
+        let outgoing = self.get_mut();
+        outgoing.watch.over();
+        let polled = ready!(outgoing.poll_piece(cx));
         match &polled {
             Some(Ok(frame)) => {
-                completion.exchange.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if body.is_end_stream() {
-                    completion.sent = Sent::All;
+                outgoing.watch.until_taken();
+                outgoing.completion.exchange.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                // After trailers hyper does not ask for more.
+                if frame.is_trailers() || outgoing.is_end_stream() {
+                    outgoing.completion.sent = Sent::All;
                 }
             }
-            Some(Err(error)) => completion.outcome = Outcome::Broken(error.outcome()),
-            None => completion.sent = Sent::All,
+            Some(Err(error)) => outgoing.completion.outcome = Outcome::Broken(error.outcome()),
+            None => outgoing.completion.sent = Sent::All,
         }
         Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
     }
 }

@@ -43,11 +43,6 @@ impl Forwarder {
         }
     }
 
-    /// The connection's other end.
-    pub(crate) fn peer(&self) -> IpAddr {
-        self.peer
-    }
-
     /// Who the client is: the peer, or, where the peer is a trusted proxy, the last address in `X-Forwarded-For` that is
     /// no trusted proxy itself.
     pub(crate) fn client(&self, headers: &HeaderMap, proxies: &[IpNet]) -> Client {

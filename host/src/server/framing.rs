@@ -3,18 +3,24 @@
 
 use memchr::{memchr, memchr2};
 
+use crate::rejection::Rejection;
+
 /// Follows the bytes of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Framing {
     state: State,
+    /// Bytes of a head at most.
+    header_size: usize,
+    /// Bytes that the head, chunk's line or trailers at hand may still have.
+    room: usize,
     /// The line at hand, as far as it came with earlier reads.
     partial: Vec<u8>,
     head: Head,
+    malformed: Option<Malformed>,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    #[default]
     RequestLine,
     Field,
     Body(u64),
@@ -34,63 +40,93 @@ struct Head {
 }
 
 /// Why a connection cannot be followed any further.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Malformed {
-    /// In a head, for the client's eyes: no exchange has begun.
-    Head(&'static str),
+    /// In a head: no exchange has begun, so this is what the client is told.
+    Head(Rejection),
     /// In a body: the exchange that reads it is told.
     Body(&'static str),
 }
 
-/// Bytes of a line at most; the limits on heads are the parser's and lower.
-const LONGEST_LINE: usize = 64 << 10;
 /// Bytes of a chunk's line at most, extensions included.
 const LONGEST_CHUNK_LINE: usize = 256;
 
 impl Framing {
-    /// Follows more bytes.
-    ///
-    /// # Errors
-    ///
-    /// At the first byte that makes the message ambiguous or malformed.
-    pub(crate) fn follow(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
-        while !bytes.is_empty() {
-            bytes = match self.state {
-                State::Body(left) => {
-                    let taken = left.min(bytes.len() as u64);
-                    self.state = if taken == left { State::RequestLine } else { State::Body(left - taken) };
-                    &bytes[taken as usize..]
-                }
-                State::Chunk(left) => {
-                    let taken = left.min(bytes.len() as u64);
-                    // The last two bytes are the line end.
-                    let end = &bytes[..taken as usize];
-                    let data = left.saturating_sub(2).min(taken) as usize;
-                    let wanted = &b"\r\n"[2 - (left.min(2) as usize)..];
-                    if !wanted.starts_with(&end[data..]) {
-                        return Err(Malformed::Body("a chunk is longer than its size"));
-                    }
-                    self.state = if taken == left { State::ChunkSize } else { State::Chunk(left - taken) };
-                    &bytes[taken as usize..]
-                }
-                _ => self.line(bytes)?,
-            };
+    /// For heads of so many bytes at most.
+    pub(crate) fn new(header_size: usize) -> Framing {
+        Framing {
+            state: State::RequestLine,
+            header_size,
+            room: header_size,
+            partial: Vec::new(),
+            head: Head::default(),
+            malformed: None,
         }
-        Ok(())
     }
 
-    /// Takes one line, or what there is of it, and gives the rest.
-    fn line<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Malformed> {
-        let longest = if self.state == State::ChunkSize { LONGEST_CHUNK_LINE } else { LONGEST_LINE };
-        let Some(end) = memchr(b'\n', bytes) else {
-            if self.partial.len() + bytes.len() > longest {
-                return Err(self.wrong("a line is too long"));
+    /// Whether a head has begun and is not complete.
+    pub(crate) fn in_head(&self) -> bool {
+        match self.state {
+            State::RequestLine => !self.partial.is_empty(),
+            state => state == State::Field,
+        }
+    }
+
+    /// Whether a body has begun and is not complete.
+    pub(crate) fn in_body(&self) -> bool {
+        !matches!(self.state, State::RequestLine | State::Field)
+    }
+
+    /// What is wrong with the bytes that came, once something is.
+    pub(crate) fn malformed(&self) -> Option<&Malformed> {
+        self.malformed.as_ref()
+    }
+
+    /// Follows more bytes. How many of them the parser may see: all, or those before the line or chunk that makes the
+    /// connection [malformed](Framing::malformed), and none from there on.
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        while !rest.is_empty() && self.malformed.is_none() {
+            match self.step(rest) {
+                Ok(left) => rest = left,
+                Err(malformed) => self.malformed = Some(malformed),
             }
-            self.partial.extend_from_slice(bytes);
-            return Ok(&[]);
-        };
-        let (line, rest) = bytes.split_at(end + 1);
-        if self.partial.is_empty() {
+        }
+        bytes.len() - rest.len()
+    }
+
+    /// Takes one line, body or chunk, or what there is of it, and gives what follows.
+    fn step<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Malformed> {
+        Ok(match self.state {
+            State::Body(left) => {
+                let taken = left.min(bytes.len() as u64);
+                self.enter(if taken == left { State::RequestLine } else { State::Body(left - taken) });
+                &bytes[taken as usize..]
+            }
+            State::Chunk(left) => {
+                let taken = left.min(bytes.len() as u64);
+                // The last two bytes are the line end.
+                let end = &bytes[..taken as usize];
+                let data = left.saturating_sub(2).min(taken) as usize;
+                let wanted = &b"\r\n"[2 - (left.min(2) as usize)..];
+                if !wanted.starts_with(&end[data..]) {
+                    return Err(Malformed::Body("a chunk is longer than its size"));
+                }
+                self.enter(if taken == left { State::ChunkSize } else { State::Chunk(left - taken) });
+                &bytes[taken as usize..]
+            }
+            _ => self.line(bytes)?,
+        })
+    }
+
+    /// Takes one line, or what there is of it.
+    fn line<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Malformed> {
+        let end = memchr(b'\n', bytes);
+        let (line, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+        self.room = self.room.checked_sub(line.len()).ok_or_else(|| self.too_long())?;
+        if end.is_none() {
+            self.partial.extend_from_slice(line);
+        } else if self.partial.is_empty() {
             self.take(line)?;
         } else {
             let mut whole = std::mem::take(&mut self.partial);
@@ -114,43 +150,62 @@ impl Framing {
             State::RequestLine if line.is_empty() => {}
             State::RequestLine => {
                 self.head = Head { old: line.ends_with(b"HTTP/1.0"), ..Head::default() };
-                self.state = State::Field;
+                self.enter(State::Field);
             }
-            State::Field if line.is_empty() => self.state = self.after_head()?,
-            State::Field => self.head.field(line).map_err(Malformed::Head)?,
+            State::Field if line.is_empty() => {
+                let after = self.head.body().map_err(malformed_head)?;
+                self.enter(after);
+            }
+            State::Field => self.head.field(line).map_err(malformed_head)?,
             State::ChunkSize => {
-                self.state = match chunk_size(line).ok_or(Malformed::Body("a chunk's size is malformed"))? {
-                    0 => State::Trailer,
-                    size => State::Chunk(size + 2),
-                }
+                let size = chunk_size(line).ok_or(Malformed::Body("a chunk's size is malformed"))?;
+                self.enter(if size == 0 { State::Trailer } else { State::Chunk(size + 2) });
             }
-            State::Trailer if line.is_empty() => self.state = State::RequestLine,
+            State::Trailer if line.is_empty() => self.enter(State::RequestLine),
             State::Trailer | State::Body(_) | State::Chunk(_) => {}
         }
         Ok(())
     }
 
-    fn after_head(&self) -> Result<State, Malformed> {
-        match self.head {
-            Head { chunked: true, length: Some(_), .. } => {
-                Err(Malformed::Head("Transfer-Encoding and Content-Length exclude each other"))
-            }
-            Head { chunked: true, old: true, .. } => Err(Malformed::Head("HTTP/1.0 has no Transfer-Encoding")),
-            Head { chunked: true, .. } => Ok(State::ChunkSize),
-            Head { length: Some(length @ 1..), .. } => Ok(State::Body(length)),
-            _ => Ok(State::RequestLine),
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        match state {
+            // Still the same head.
+            State::Field => {}
+            State::ChunkSize => self.room = LONGEST_CHUNK_LINE,
+            _ => self.room = self.header_size,
         }
     }
 
     fn wrong(&self, what: &'static str) -> Malformed {
+        if self.in_body() { Malformed::Body(what) } else { malformed_head(what) }
+    }
+
+    fn too_long(&self) -> Malformed {
         match self.state {
-            State::RequestLine | State::Field => Malformed::Head(what),
-            _ => Malformed::Body(what),
+            State::RequestLine => Malformed::Head(Rejection::UriTooLong),
+            State::Field => Malformed::Head(Rejection::HeadersTooLarge),
+            _ => Malformed::Body("a chunk's line or the trailers are too long"),
         }
     }
 }
 
+fn malformed_head(what: &'static str) -> Malformed {
+    Malformed::Head(Rejection::BadRequest(what))
+}
+
 impl Head {
+    /// What follows a head.
+    fn body(&self) -> Result<State, &'static str> {
+        match self {
+            Head { chunked: true, length: Some(_), .. } => Err("Transfer-Encoding and Content-Length exclude each other"),
+            Head { chunked: true, old: true, .. } => Err("HTTP/1.0 has no Transfer-Encoding"),
+            Head { chunked: true, .. } => Ok(State::ChunkSize),
+            Head { length: Some(length @ 1..), .. } => Ok(State::Body(*length)),
+            _ => Ok(State::RequestLine),
+        }
+    }
+
     fn field(&mut self, line: &[u8]) -> Result<(), &'static str> {
         if matches!(line.first(), Some(b' ' | b'\t')) {
             return Err("a field is folded over lines");
@@ -162,10 +217,8 @@ impl Head {
         }
         // By length first: only three names matter, and most fields are none of them.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => {
-                if std::mem::replace(&mut self.host, true) {
-                    return Err("more than one Host field");
-                }
+            4 if name.eq_ignore_ascii_case(b"host") && std::mem::replace(&mut self.host, true) => {
+                return Err("more than one Host field");
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = decimal(value).ok_or("Content-Length is not a number")?;
@@ -207,15 +260,21 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn framing() -> Framing {
+        Framing::new(4096)
+    }
+
     /// The verdict must be the same however the bytes are split.
     fn verdict(bytes: &[u8]) -> Result<(), Malformed> {
-        let whole = Framing::default().follow(bytes);
+        let mut whole = framing();
+        let passed = whole.follow(bytes);
+        assert_eq!(passed == bytes.len(), whole.malformed().is_none());
         for size in [1, 2, 3, 7] {
-            let mut framing = Framing::default();
-            let split = bytes.chunks(size).try_for_each(|part| framing.follow(part));
-            assert_eq!(split, whole, "in parts of {size}");
+            let mut framing = framing();
+            bytes.chunks(size).for_each(|part| _ = framing.follow(part));
+            assert_eq!(framing.malformed, whole.malformed, "in parts of {size}");
         }
-        whole
+        whole.malformed.map_or(Ok(()), Err)
     }
 
     #[test]
@@ -223,8 +282,8 @@ mod tests {
         let bytes = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\
             POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=1\r\nhel\r\n\r\n1\r\n!\r\n0\r\nT: 1\r\n\r\n\r\n\
             GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        let mut framing = Framing::default();
-        assert_eq!(framing.follow(bytes), Ok(()));
+        let mut framing = framing();
+        assert_eq!(framing.follow(bytes), bytes.len());
         assert_eq!(framing.state, State::RequestLine);
         assert_eq!(verdict(bytes), Ok(()));
     }
@@ -251,7 +310,8 @@ mod tests {
             ": no name",
         ] {
             let message = format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n");
-            assert!(matches!(verdict(message.as_bytes()), Err(Malformed::Head(_))), "{fields:?}");
+            let refused = verdict(message.as_bytes()).unwrap_err();
+            assert!(matches!(refused, Malformed::Head(Rejection::BadRequest(_))), "{fields:?}");
         }
         assert!(verdict(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
     }
@@ -264,5 +324,44 @@ mod tests {
         }
         let endless = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;{}\r\n", "x".repeat(1000));
         assert!(verdict(&endless.as_bytes()[..endless.len() - 2]).is_err());
+    }
+
+    #[test]
+    fn a_head_has_one_size_and_its_request_line_another_name_for_it() {
+        let long = "x".repeat(4096);
+        let line = format!("GET /{long} HTTP/1.1\r\n");
+        assert_eq!(verdict(line.as_bytes()), Err(Malformed::Head(Rejection::UriTooLong)));
+        let field = format!("GET / HTTP/1.1\r\nX: {long}\r\n");
+        assert_eq!(verdict(field.as_bytes()), Err(Malformed::Head(Rejection::HeadersTooLarge)));
+        let fields = format!("GET / HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(1000));
+        assert_eq!(verdict(fields.as_bytes()), Err(Malformed::Head(Rejection::HeadersTooLarge)));
+        let heads = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+        assert_eq!(verdict(heads.as_bytes()), Ok(()));
+        let trailers = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{}", "X: 1\r\n".repeat(1000));
+        assert!(matches!(verdict(trailers.as_bytes()), Err(Malformed::Body(_))));
+    }
+
+    #[test]
+    fn what_came_before_the_malformed_part_passes() {
+        let mut framing = framing();
+        let head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(framing.follow(&[&head[..], b"zz\r\n"].concat()), head.len());
+        assert!(matches!(framing.malformed(), Some(Malformed::Body(_))));
+        assert_eq!(framing.follow(b"0\r\n\r\n"), 0);
+    }
+
+    #[test]
+    fn the_rest_of_a_body_is_no_head() {
+        let mut framing = framing();
+        framing.follow(b"\r\n");
+        assert!(!framing.in_head() && !framing.in_body());
+        framing.follow(b"PO");
+        assert!(framing.in_head());
+        framing.follow(b"ST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n");
+        assert!(!framing.in_head() && framing.in_body());
+        framing.follow(b"a");
+        assert!(!framing.in_head() && framing.in_body());
+        framing.follow(b"b");
+        assert!(!framing.in_head() && !framing.in_body());
     }
 }

@@ -1,16 +1,16 @@
-//! A client's socket as the protocols see it: with what was read ahead, watched, held to strict framing, and with refusals
-//! in our own words.
+//! A client's socket as the protocols see it: with what was read ahead, watched, and, for HTTP/1, held to strict framing.
 
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
 use super::activity::Activity;
 use super::framing::{Framing, Malformed};
+use crate::rejection::Rejection;
 
 /// A socket under a protocol.
 pub(crate) struct ClientIo<S> {
@@ -22,85 +22,117 @@ pub(crate) struct ClientIo<S> {
 }
 
 /// What HTTP/1 needs beyond its parser.
-pub(crate) struct Http1 {
+struct Http1 {
     framing: Framing,
-    /// Puts problem+json in the place of the bare answers that hyper writes to heads it cannot parse: from the status that
-    /// was meant to the whole message. hyper writes them by itself, when no exchange is under way, which is how they are
-    /// told from ours.
-    refusal: fn(u16) -> Bytes,
-    pending: Option<Bytes>,
+    refused: Option<Rejection>,
 }
 
-impl Http1 {
-    pub(crate) fn new(refusal: fn(u16) -> Bytes) -> Http1 {
-        Http1 { framing: Framing::default(), refusal, pending: None }
-    }
+/// An HTTP/1 connection's socket after its protocol is done with it.
+pub(crate) struct Ended<S> {
+    pub(crate) socket: S,
+    /// The request that was refused before it became an exchange, and has no answer yet.
+    pub(crate) refused: Option<Rejection>,
+    /// The last request's body was not read to its end.
+    pub(crate) unread: bool,
 }
 
 impl<S> ClientIo<S> {
-    pub(crate) fn new(socket: S, ahead: Bytes, activity: Rc<Activity>, http1: Option<Http1>) -> ClientIo<S> {
-        ClientIo { socket, ahead, activity, http1 }
+    /// For HTTP/2.
+    pub(crate) fn http2(socket: S, ahead: Bytes, activity: Rc<Activity>) -> ClientIo<S> {
+        activity.framed();
+        ClientIo { socket, ahead, activity, http1: None }
     }
 
-    /// The socket itself, for a last word.
-    pub(crate) fn into_socket(self) -> S {
-        self.socket
+    /// For HTTP/1 with heads of so many bytes at most. Refusals are kept back, hyper's own as well, and so is the end:
+    /// both are for the caller to give, by [`ended`](ClientIo::ended).
+    pub(crate) fn http1(socket: S, ahead: Bytes, activity: Rc<Activity>, header_size: usize) -> ClientIo<S> {
+        let http1 = Http1 { framing: Framing::new(header_size), refused: None };
+        ClientIo { socket, ahead, activity, http1: Some(http1) }
     }
 
-    /// Looks at bytes before the protocol does. Those of a malformed message never reach it.
-    fn follow(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.activity.read_progress();
-        let Some(http1) = &mut self.http1 else { return Ok(()) };
-        match http1.framing.follow(bytes) {
-            Ok(()) => Ok(()),
-            Err(Malformed::Head(what)) => {
-                self.activity.refuse(what);
-                Err(io::Error::new(io::ErrorKind::InvalidData, what))
+    /// The socket itself, and what is left to be done.
+    pub(crate) fn ended(self) -> Ended<S> {
+        let (refused, unread) = self.http1.map_or((None, false), |http1| (http1.refused, http1.framing.in_body()));
+        Ended { socket: self.socket, refused, unread }
+    }
+
+    /// Looks at bytes before the protocol does. How many of them it may see.
+    fn follow(&mut self, bytes: &[u8]) -> usize {
+        let Some(http1) = &mut self.http1 else { return bytes.len() };
+        let passed = http1.framing.follow(bytes);
+        self.activity.in_head(http1.framing.in_head());
+        passed
+    }
+
+    /// Ends reading once something is malformed.
+    fn poll_malformed(&mut self) -> Poll<io::Result<()>> {
+        let Some(http1) = &mut self.http1 else { return Poll::Ready(Ok(())) };
+        let what = match http1.framing.malformed() {
+            None => return Poll::Ready(Ok(())),
+            Some(Malformed::Body(what)) => what,
+            // Answers to earlier requests come first; when they have gone out, `poll_flush` makes the protocol read again.
+            Some(Malformed::Head(_)) if !self.activity.is_refusing() => return Poll::Pending,
+            Some(Malformed::Head(rejection)) => {
+                http1.refused = Some(rejection.clone());
+                "the request's head is malformed"
             }
-            Err(Malformed::Body(what)) => Err(io::Error::new(io::ErrorKind::InvalidData, what)),
-        }
+        };
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)))
     }
 
-    /// The message to write instead, if these bytes are a refusal of hyper's own.
-    fn refusal(&mut self, bytes: &[u8]) -> Option<&mut Bytes> {
-        let http1 = self.http1.as_mut()?;
-        if http1.pending.is_none() && self.activity.is_refusing() {
-            let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
-            let status = std::str::from_utf8(status).ok()?.parse().ok()?;
-            http1.pending = Some((http1.refusal)(status));
-        }
-        http1.pending.as_mut()
+    /// Whether a malformed head waited for earlier answers to go out, and they have.
+    fn may_refuse_now(&self) -> bool {
+        self.http1.as_ref().is_some_and(|http1| {
+            let waits = http1.refused.is_none() && matches!(http1.framing.malformed(), Some(Malformed::Head(_)));
+            waits && self.activity.is_refusing()
+        })
     }
+
+    /// Whether these bytes are a refusal of hyper's own, to a head that it cannot parse. It writes those by itself, when no
+    /// exchange is under way, which is how they are told from ours; ours takes their place.
+    fn keeps_back(&mut self, bytes: &[u8]) -> bool {
+        let Some(http1) = &mut self.http1 else { return false };
+        if http1.refused.is_none() && self.activity.is_refusing() {
+            http1.refused = status(bytes).map(Rejection::of_malformed_head);
+        }
+        http1.refused.is_some()
+    }
+}
+
+/// The status of a response that begins with these bytes.
+fn status(bytes: &[u8]) -> Option<u16> {
+    let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    std::str::from_utf8(status).ok()?.parse().ok()
 }
 
 impl<S: Read + Unpin> Read for ClientIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
+        ready!(io.poll_malformed())?;
         if !io.ahead.is_empty() {
-            let ahead = io.ahead.split_to(io.ahead.len().min(buf.remaining()));
-            io.follow(&ahead)?;
+            let mut ahead = io.ahead.split_to(io.ahead.len().min(buf.remaining()));
+            ahead.truncate(io.follow(&ahead));
             buf.put_slice(&ahead);
-            return Poll::Ready(Ok(()));
+            return if ahead.is_empty() { io.poll_malformed() } else { Poll::Ready(Ok(())) };
         }
         // SAFETY: a `ReadBuf` only ever initialises what it is given, so the cursor's bytes stay as initialised as they were.
         let mut read = ReadBuf::uninit(unsafe { buf.as_mut() });
         ready!(Pin::new(&mut io.socket).poll_read(cx, read.unfilled()))?;
-        io.follow(read.filled())?;
-        let filled = read.filled().len();
+        let passed = io.follow(read.filled());
         // SAFETY: these bytes lie at the beginning of the cursor, and the socket has just written them.
-        unsafe { buf.advance(filled) };
-        Poll::Ready(Ok(()))
+        unsafe { buf.advance(passed) };
+        if passed == 0 { io.poll_malformed() } else { Poll::Ready(Ok(())) }
     }
 }
 
 impl<S: Write + Unpin> Write for ClientIo<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let io = self.get_mut();
-        if io.refusal(buf).is_some() {
-            return io.poll_refuse(cx, buf.len());
+        if io.keeps_back(buf) {
+            return Poll::Ready(Ok(buf.len()));
         }
         let written = Pin::new(&mut io.socket).poll_write(cx, buf);
-        io.activity.write_progress(written.is_pending());
+        io.activity.wrote(written.is_pending());
         written
     }
 
@@ -108,11 +140,18 @@ impl<S: Write + Unpin> Write for ClientIo<S> {
         let io = self.get_mut();
         ready!(Pin::new(&mut io.socket).poll_flush(cx))?;
         io.activity.flushed();
+        if io.may_refuse_now() {
+            cx.waker().wake_by_ref();
+        }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+        let io = self.get_mut();
+        match io.http1 {
+            Some(_) => Poll::Ready(Ok(())),
+            None => Pin::new(&mut io.socket).poll_shutdown(cx),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -126,28 +165,11 @@ impl<S: Write + Unpin> Write for ClientIo<S> {
     ) -> Poll<io::Result<usize>> {
         let io = self.get_mut();
         let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| &buf[..]);
-        if io.refusal(first).is_some() {
-            let length = bufs.iter().map(|buf| buf.len()).sum();
-            return io.poll_refuse(cx, length);
+        if io.keeps_back(first) {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         let written = Pin::new(&mut io.socket).poll_write_vectored(cx, bufs);
-        io.activity.write_progress(written.is_pending());
+        io.activity.wrote(written.is_pending());
         written
-    }
-}
-
-impl<S: Write + Unpin> ClientIo<S> {
-    /// Writes our own message, then says that hyper's has been written.
-    fn poll_refuse(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
-        if let Some(message) = self.http1.as_mut().and_then(|http1| http1.pending.as_mut()) {
-            while !message.is_empty() {
-                let written = ready!(Pin::new(&mut self.socket).poll_write(cx, message))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                message.advance(written);
-            }
-        }
-        Poll::Ready(Ok(length))
     }
 }

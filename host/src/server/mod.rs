@@ -9,6 +9,7 @@ pub(crate) mod activity;
 mod client_limits;
 mod completion;
 mod connection;
+mod ending;
 pub(crate) mod executor;
 pub(crate) mod forwarded;
 mod framing;
@@ -17,6 +18,7 @@ mod io;
 mod listener;
 mod service;
 mod view;
+pub(crate) mod wait;
 mod worker;
 
 use std::io::Error;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::activity::{Connections, sweep_interval};
 use super::client_limits::Full;
@@ -28,7 +28,9 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     view: RefCell<Rc<View>>,
     version: Cell<u64>,
-    pub(super) connections: Connections,
+    connections: Connections,
+    /// Held by each exchange whose filters are being told how it ended.
+    completing: Rc<()>,
     open: Counter,
     refused: [Counter; 2],
 }
@@ -59,6 +61,12 @@ pub(super) fn start(
 /// How long to wait after the kernel refused a connection: it has no descriptors left, and an empty loop frees none.
 const AFTER_REFUSAL: Duration = Duration::from_millis(50);
 
+/// A moment for what the kernel holds already, connections and requests on them: it is served before the end begins.
+const LATECOMERS: Duration = Duration::from_millis(5);
+
+/// How long filters may take, once everything has been told to stop, to hear how the last exchanges ended.
+const LAST_COMPLETIONS: Duration = Duration::from_secs(1);
+
 impl Worker {
     fn new(index: usize, shared: Arc<Shared>) -> Rc<Worker> {
         let version = shared.version.load(Ordering::Acquire);
@@ -68,6 +76,7 @@ impl Worker {
             view: RefCell::new(Rc::new(View::new(&shared, index, None))),
             version: Cell::new(version),
             connections: Connections::default(),
+            completing: Rc::default(),
             open: shared.metrics.gauge(index, CONNECTIONS, Vec::new()),
             refused: [counter("limit"), counter("client-limit")],
             shared,
@@ -85,6 +94,15 @@ impl Worker {
         self.view.borrow().clone()
     }
 
+    /// Keeps the thread from ending while an exchange's filters are told how it ended: until this is dropped.
+    pub(super) fn completing(&self) -> Rc<()> {
+        self.completing.clone()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.connections.count() > 0 || Rc::strong_count(&self.completing) > 1
+    }
+
     async fn serve(self: Rc<Self>, sockets: Vec<TcpListener>, mut stage: watch::Receiver<Stage>) {
         let accepting: Vec<_> = sockets
             .into_iter()
@@ -93,16 +111,24 @@ impl Worker {
             .collect();
         let sweeping = tokio::task::spawn_local(self.clone().sweep());
         let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
+        sleep(LATECOMERS).await;
         for task in &accepting {
             task.abort();
         }
         self.connections.drain();
-        while self.connections.count() > 0 && *stage.borrow() != Stage::Stopped {
+        while self.is_busy() && *stage.borrow() != Stage::Stopped {
             tokio::select! {
-                () = sleep(Duration::from_millis(5)) => {}
+                () = sleep(LATECOMERS) => {}
                 _ = stage.changed() => {}
             }
         }
+        self.connections.close();
+        let ended = async {
+            while self.is_busy() {
+                sleep(LATECOMERS).await;
+            }
+        };
+        let _ = timeout(LAST_COMPLETIONS, ended).await;
         sweeping.abort();
     }
 
@@ -114,9 +140,10 @@ impl Worker {
                     match self.shared.client_limits.admit(peer.ip(), limits) {
                         Ok(admission) => {
                             let worker = self.clone();
+                            let activity = self.connections.add();
                             tokio::task::spawn_local(async move {
                                 worker.open.add(1);
-                                connection::serve(&worker, socket, peer).await;
+                                connection::serve(&worker, activity, socket, peer).await;
                                 worker.open.sub(1);
                                 drop(admission);
                             });

@@ -48,8 +48,8 @@ impl Balancer {
                 best
             }
             Balancer::LeastRequest => {
-                let first = draw(targets, tried)?;
-                let second = draw(targets, tried)?;
+                let first = draw(targets, tried, None)?;
+                let Some(second) = draw(targets, tried, Some(first)) else { return Some(first) };
                 let load = |place: usize| (targets[place].active.get() as u64 + 1) * 1_000_000 / u64::from(targets[place].weight);
                 Some(if load(second) < load(first) { second } else { first })
             }
@@ -57,9 +57,10 @@ impl Balancer {
     }
 }
 
-/// A target at random by weight, not one of `tried`.
-fn draw(targets: &[Rc<Target>], tried: &[usize]) -> Option<usize> {
-    let open = || targets.iter().enumerate().filter(|(place, _)| !tried.contains(place));
+/// A target at random by weight, not one of `tried`, and another than the first.
+fn draw(targets: &[Rc<Target>], tried: &[usize], first: Option<usize>) -> Option<usize> {
+    let is_open = |place: &usize| !tried.contains(place) && first != Some(*place);
+    let open = || targets.iter().enumerate().filter(|(place, _)| is_open(place));
     let sum: u64 = open().map(|(_, target)| u64::from(target.weight)).sum();
     if sum == 0 {
         return None;
@@ -116,9 +117,15 @@ mod tests {
         let targets = targets(&[1, 1]);
         let _busy: Vec<_> = (0..10).map(|_| InFlight::on(&targets[0])).collect();
         let balancer = Balancer::new(Balance::LeastRequest, &targets);
-        // Only when both draws fall on the busy one is it taken: a quarter of the time.
+        assert_eq!(counts(&balancer, &targets, 100), [0, 100]);
+    }
+
+    #[test]
+    fn among_equals_least_request_follows_the_weights() {
+        let targets = targets(&[1, 1, 1, 1]);
+        let balancer = Balancer::new(Balance::LeastRequest, &targets);
         let counts = counts(&balancer, &targets, 10_000);
-        assert!((2_200..2_800).contains(&counts[0]), "{counts:?}");
+        assert!(counts.iter().all(|count| (2_200..2_800).contains(count)), "{counts:?}");
     }
 
     #[test]

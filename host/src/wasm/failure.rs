@@ -81,15 +81,31 @@ impl Failure {
 }
 
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
-    let frame = |frame: &wasmtime::FrameInfo| {
-        let place = frame.symbols().first().and_then(|symbol| Some(format!(" ({}:{})", symbol.file()?, symbol.line()?)));
-        let name = match frame.func_name() {
-            Some(name) => demangled(name),
-            None => format!("function {}", frame.func_index()),
-        };
-        name + &place.unwrap_or_default()
+    let names: Vec<String> = backtrace.frames().iter().flat_map(names).collect();
+    // Of a panic, its own machinery is of no interest, as long as anything else is there.
+    let machinery = names.iter().take_while(|name| is_panic_machinery(name)).count();
+    let skipped = if machinery < names.len() { machinery } else { 0 };
+    names.into_iter().skip(skipped).take(FRAMES).collect()
+}
+
+/// The function of a frame; with debug information, also those that were inlined into it, and their lines.
+fn names(frame: &wasmtime::FrameInfo) -> Vec<String> {
+    let symbol = |symbol: &wasmtime::FrameSymbol| {
+        let place = symbol.file().zip(symbol.line()).map(|(file, line)| format!(" ({file}:{line})"));
+        Some(demangled(symbol.name()?) + &place.unwrap_or_default())
     };
-    backtrace.frames().iter().take(FRAMES).map(frame).collect()
+    let symbols: Vec<String> = frame.symbols().iter().filter_map(symbol).collect();
+    if !symbols.is_empty() {
+        return symbols;
+    }
+    match frame.func_name() {
+        Some(name) => vec![demangled(name)],
+        None => vec![format!("function {}", frame.func_index())],
+    }
+}
+
+fn is_panic_machinery(name: &str) -> bool {
+    ["abort", "std::", "__rustc", "core::panicking", "rust_begin_unwind"].iter().any(|own| name.starts_with(own))
 }
 
 /// A Rust symbol as people write it, without its hash.
@@ -99,7 +115,8 @@ fn demangled(name: &str) -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason.as_str(), self.detail)
+        write!(f, "{}: {}", self.reason.as_str(), self.detail)?;
+        if self.stderr.is_empty() { Ok(()) } else { write!(f, " ({})", self.stderr.trim().replace('\n', " ")) }
     }
 }
 

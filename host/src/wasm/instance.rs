@@ -217,10 +217,14 @@ fn store(engine: &Engine, memory: usize, cpu: Duration, filter: Option<Arc<Filte
     store.epoch_deadline_callback(|mut context| {
         let state = context.data_mut();
         state.ticks += 1;
+        if let Some(filter) = &state.filter {
+            filter.engine.wake_clock();
+        }
         if state.ticks > state.budget {
             return Err(CpuExceeded(state.budget).into());
         }
-        Ok(UpdateDeadline::Yield(1))
+        // tokio's own yield lets the thread look at its sockets first; waking up at once would starve them for 61 turns.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });
     store.set_epoch_deadline(1);
     store

@@ -139,7 +139,10 @@ fn report_ties(entries: &[Entry<'_, '_>]) {
             "two routes match the same requests",
             "nothing says which one wins",
         );
-        let problem = problem.note(format!("the other one is at {place}"));
+        let problem = match first.secret {
+            true => problem.note(format!("the other one is at {place}")),
+            false => problem.note(format!("the other one is {} at {place}", place.text())),
+        };
         let problem = match first.secret || second.secret {
             true => problem,
             false => problem.note(format!("both match `{}`", conflict.example)),

@@ -210,6 +210,9 @@ pub(crate) fn reply(reply: guest::Reply) -> Result<crate::pipeline::Reply, Strin
     if reply.headers.len() > edit::MAX_FIELDS {
         return Err(format!("reply with {} header fields", reply.headers.len()));
     }
+    if reply.headers.iter().map(|field| field.value.len()).sum::<usize>() > edit::LONGEST_VALUE {
+        return Err(format!("reply with more than {} bytes of header fields", edit::LONGEST_VALUE));
+    }
     let mut headers = HeaderMap::with_capacity(reply.headers.len());
     for field in reply.headers {
         let (name, value) = edit::field(&field.name, field.value)
