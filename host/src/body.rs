@@ -80,7 +80,11 @@ impl BodyError {
 impl Body {
     /// A body that is all there.
     pub(crate) fn full(bytes: Bytes) -> Body {
-        if bytes.is_empty() { Body::Empty } else { Body::Full(bytes, None) }
+        if bytes.is_empty() {
+            Body::Empty
+        } else {
+            Body::Full(bytes, None)
+        }
     }
 
     /// A copy to send again, where that costs next to nothing: there is no body, or all of it is in memory.
@@ -160,7 +164,12 @@ impl ClientBody {
         state: Rc<ClientBodyState>,
         activity: Rc<Activity>,
     ) -> ClientBody {
-        ClientBody { incoming, limit: limit.unwrap_or(u64::MAX), state, watch: Watch::new(activity) }
+        ClientBody {
+            incoming,
+            limit: limit.unwrap_or(u64::MAX),
+            state,
+            watch: Watch::new(activity),
+        }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -185,11 +194,11 @@ impl ClientBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => {
-                // hyper tells a connection that broke from bytes that are wrong by these two alone.
-                let gone = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
-                Poll::Ready(Some(Err(self.fail(if gone { BodyError::ClientGone } else { BodyError::Malformed }))))
-            }
+            Some(Err(error)) => Poll::Ready(Some(Err(self.fail(if is_malformed(&error) {
+                BodyError::Malformed
+            } else {
+                BodyError::ClientGone
+            })))),
             None => {
                 self.state.ended.set(true);
                 Poll::Ready(None)
@@ -201,4 +210,11 @@ impl ClientBody {
         self.state.failure.set(Some(error));
         error
     }
+}
+
+/// Bytes that are wrong, as against bytes that do not come.
+fn is_malformed(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput};
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|error| matches!(error.kind(), InvalidData | InvalidInput))
 }

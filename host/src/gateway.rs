@@ -91,18 +91,29 @@ impl Gateway {
         environment: &Environment,
         previous: Option<&Gateway>,
     ) -> Result<Gateway, Problems> {
-        let mut build = Build { environment, previous, problems: Vec::new(), loaded: HashMap::new(), kept: Kept::default() };
+        let mut build = Build {
+            environment,
+            previous,
+            problems: Vec::new(),
+            loaded: HashMap::new(),
+            kept: Kept::default(),
+        };
         let mut routes = Vec::with_capacity(config.routes.len());
         for route in &config.routes {
             let mut filters = Vec::with_capacity(route.filters.len());
             for settings in &route.filters {
                 filters.extend(build.filter(route, settings).await);
             }
-            routes.push(GatewayRoute { settings: route.clone(), filters });
+            routes.push(GatewayRoute {
+                settings: route.clone(),
+                filters,
+            });
         }
-        let patterns = config.routes.iter().enumerate().flat_map(|(number, route)| {
-            route.matches.iter().map(move |pattern| (number, pattern))
-        });
+        let patterns = config
+            .routes
+            .iter()
+            .enumerate()
+            .flat_map(|(number, route)| route.matches.iter().map(move |pattern| (number, pattern)));
         let router = match Router::build(patterns) {
             Ok(router) => Some(router),
             Err(conflicts) => {
@@ -116,8 +127,19 @@ impl Gateway {
         let Build { problems, kept, .. } = build;
         match (Problems::of(problems), router) {
             (None, Some(router)) => {
-                let Kept { plugins, filters, quarantines } = kept;
-                Ok(Gateway { config, router, routes, plugins, filters, quarantines })
+                let Kept {
+                    plugins,
+                    filters,
+                    quarantines,
+                } = kept;
+                Ok(Gateway {
+                    config,
+                    router,
+                    routes,
+                    plugins,
+                    filters,
+                    quarantines,
+                })
             }
             (Some(problems), _) => Err(problems),
             (None, None) => Err(Problems::from(Problem::anywhere("the routes cannot be told apart"))),
@@ -140,12 +162,14 @@ impl Gateway {
 
     /// Every file whose change is a reason to build again.
     pub fn files(&self) -> Vec<PathBuf> {
-        let plugins = self.routes.iter().flat_map(|route| &route.settings.filters).filter_map(|filter| {
-            match &filter.plugin.source {
+        let plugins = self
+            .routes
+            .iter()
+            .flat_map(|route| &route.settings.filters)
+            .filter_map(|filter| match &filter.plugin.source {
                 PluginSource::File(path) => Some(path.clone()),
                 PluginSource::Standard(_) => None,
-            }
-        });
+            });
         self.config.files.iter().cloned().chain(plugins).collect()
     }
 }
@@ -188,7 +212,12 @@ impl Build<'_> {
             format!("{}/{}", route.name, settings.name).into()
         };
         let quarantine = self.quarantine(&scope, &filter, settings);
-        Some(GatewayFilter { settings: settings.clone(), filter, scope, quarantine })
+        Some(GatewayFilter {
+            settings: settings.clone(),
+            filter,
+            scope,
+            quarantine,
+        })
     }
 
     async fn new_filter(&mut self, plugin: Arc<Plugin>, settings: &FilterUse) -> Option<Arc<Filter>> {
@@ -198,7 +227,15 @@ impl Build<'_> {
             return None;
         }
         let Environment { engine, services, .. } = self.environment;
-        let made = Filter::new(engine, services, plugin, &settings.settings, settings.limits, settings.reuse).await;
+        let made = Filter::new(
+            engine,
+            services,
+            plugin,
+            &settings.settings,
+            settings.limits,
+            settings.reuse,
+        )
+        .await;
         match made {
             Ok(filter) => Some(filter),
             Err(FilterError::Settings(refused)) => {
@@ -207,7 +244,8 @@ impl Build<'_> {
             }
             Err(failed) => {
                 let title = format!("the filter `{}` does not start", settings.name);
-                self.problems.push(Problem::at(settings.place.clone(), title).label(failed.to_string()));
+                self.problems
+                    .push(Problem::at(settings.place.clone(), title).label(failed.to_string()));
                 None
             }
         }
@@ -232,34 +270,49 @@ impl Build<'_> {
         let problem = |title: String| Problem::at(settings.place.clone(), title);
         let read;
         let bytes = match &settings.source {
-            PluginSource::Standard(name) => portcullis_plugins::find(name)
-                .ok_or_else(|| problem(format!("there is no standard plugin `{name}`")))?
-                .component,
+            PluginSource::Standard(name) => {
+                portcullis_plugins::find(name)
+                    .ok_or_else(|| problem(format!("there is no standard plugin `{name}`")))?
+                    .component
+            }
             PluginSource::File(path) => {
-                read = fs::read(path)
-                    .map_err(|error| problem(format!("`{}` cannot be read", path.display())).label(error.to_string()))?;
+                read = fs::read(path).map_err(|error| {
+                    problem(format!("`{}` cannot be read", path.display())).label(error.to_string())
+                })?;
                 &read[..]
             }
         };
-        let key = PluginKey { hash: digest(bytes), rate_limit: settings.grants.rate_limit, jwt: settings.grants.jwt };
-        let known = self.kept.plugins.get(&key).or_else(|| self.previous?.plugins.get(&key)).cloned();
+        let key = PluginKey {
+            hash: digest(bytes),
+            rate_limit: settings.grants.rate_limit,
+            jwt: settings.grants.jwt,
+        };
+        let known = self
+            .kept
+            .plugins
+            .get(&key)
+            .or_else(|| self.previous?.plugins.get(&key))
+            .cloned();
         let plugin = match known {
             Some(known) => known,
-            None => Plugin::load(&self.environment.engine, bytes, &settings.grants).await.map_err(|error| {
-                let help = match &error {
-                    PluginError::NotGranted(capability) => {
-                        Some(format!("`grant = {{ {capability} = true }}` in `[plugin.{}]` grants it", settings.name))
-                    }
-                    _ => None,
-                };
-                let title = match &settings.source {
-                    PluginSource::Standard(name) => format!("the plugin `{name}` cannot be used"),
-                    PluginSource::File(path) => {
-                        format!("the plugin `{}` (`{}`) cannot be used", settings.name, path.display())
-                    }
-                };
-                problem(title).label(error.to_string()).help(help)
-            })?,
+            None => Plugin::load(&self.environment.engine, bytes, &settings.grants)
+                .await
+                .map_err(|error| {
+                    let help = match &error {
+                        PluginError::NotGranted(capability) => Some(format!(
+                            "`grant = {{ {capability} = true }}` in `[plugin.{}]` grants it",
+                            settings.name
+                        )),
+                        _ => None,
+                    };
+                    let title = match &settings.source {
+                        PluginSource::Standard(name) => format!("the plugin `{name}` cannot be used"),
+                        PluginSource::File(path) => {
+                            format!("the plugin `{}` (`{}`) cannot be used", settings.name, path.display())
+                        }
+                    };
+                    problem(title).label(error.to_string()).help(help)
+                })?,
         };
         self.kept.plugins.insert(key, plugin.clone());
         Ok(plugin)
@@ -272,8 +325,13 @@ impl Build<'_> {
         };
         let known = self.kept.quarantines.get(scope).filter(same);
         let known = known.or_else(|| self.previous?.quarantines.get(scope).filter(same));
-        let state = known.map_or_else(|| Arc::new(QuarantineState::new(settings.quarantine)), |(_, state)| state.clone());
-        self.kept.quarantines.insert(scope.clone(), (filter.clone(), state.clone()));
+        let state = known.map_or_else(
+            || Arc::new(QuarantineState::new(settings.quarantine)),
+            |(_, state)| state.clone(),
+        );
+        self.kept
+            .quarantines
+            .insert(scope.clone(), (filter.clone(), state.clone()));
         state
     }
 }
@@ -282,5 +340,7 @@ impl Build<'_> {
 fn digest(bytes: &[u8]) -> u128 {
     use sha2::{Digest, Sha256};
     let hash = Sha256::digest(bytes);
-    hash.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
+    hash.iter()
+        .take(16)
+        .fold(0, |number, byte| number << 8 | u128::from(*byte))
 }

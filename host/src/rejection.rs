@@ -60,6 +60,18 @@ impl Rejection {
         }
     }
 
+    /// Whether nothing more should be read from the client's connection, HTTP/1's.
+    pub(crate) fn ends_connection(&self) -> bool {
+        matches!(
+            self,
+            Rejection::BadRequest(_)
+                | Rejection::NotImplemented
+                | Rejection::UriTooLong
+                | Rejection::HeadersTooLarge
+                | Rejection::RequestTimeout
+        )
+    }
+
     /// The status that the client gets.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -142,7 +154,10 @@ impl Rejection {
             problem["detail"] = json!(detail);
         }
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
             Rejection::MethodNotAllowed(allow) => {
@@ -156,7 +171,11 @@ impl Rejection {
             }
             _ => {}
         }
-        Reply { status, headers, body: Bytes::from(problem.to_string()) }
+        Reply {
+            status,
+            headers,
+            body: Bytes::from(problem.to_string()),
+        }
     }
 }
 

@@ -27,10 +27,20 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    pub(crate) fn new(path: &Path, standard: Vec<&'static str>, environment: Environment, current: &Gateway) -> Reloader {
+    pub(crate) fn new(
+        path: &Path,
+        standard: Vec<&'static str>,
+        environment: Environment,
+        current: &Gateway,
+    ) -> Reloader {
         let mut watch = Watch::start();
         watch.follow(current.files());
-        Reloader { path: path.to_owned(), standard, environment, watch }
+        Reloader {
+            path: path.to_owned(),
+            standard,
+            environment,
+            watch,
+        }
     }
 
     /// Waits until a file that matters has changed and all is quiet again.
@@ -41,7 +51,10 @@ impl Reloader {
     /// Reads and builds everything again, off to the side, and swaps it in if all of it is good.
     pub(crate) async fn reload(&mut self, server: &Server) {
         let counted = |result: &'static str| {
-            self.environment.metrics.counter(CONTROL_THREAD, RELOADS, vec![("result", result.into())]).add(1);
+            self.environment
+                .metrics
+                .counter(CONTROL_THREAD, RELOADS, vec![("result", result.into())])
+                .add(1);
         };
         let before = server.current();
         match self.build(&before).await {
@@ -58,7 +71,9 @@ impl Reloader {
             }
             Err(problems) => {
                 // What is wrong may be in a file that the old configuration does not have.
-                let named = problems.iter().filter_map(|problem| Some(problem.place.as_ref()?.source.path.clone()));
+                let named = problems
+                    .iter()
+                    .filter_map(|problem| Some(problem.place.as_ref()?.source.path.clone()));
                 let files = before.files().into_iter().chain(named).collect();
                 self.watch.follow(files);
                 tracing::error!("the new configuration is not used, the old one goes on:\n{problems}");
@@ -88,7 +103,10 @@ fn needs_restart(before: &resolved::Config, after: &resolved::Config) -> Vec<&'s
         ("log", before.log != after.log),
         ("wasm", before.wasm != after.wasm),
     ];
-    changes.into_iter().filter_map(|(setting, changed)| changed.then_some(setting)).collect()
+    changes
+        .into_iter()
+        .filter_map(|(setting, changed)| changed.then_some(setting))
+        .collect()
 }
 
 /// Watches the folders of files, since editors and deployments replace files rather than write to them; and what links
@@ -110,8 +128,15 @@ impl Watch {
                 let _ = sender.send(event.paths);
             }
         });
-        let watcher = watcher.map_err(|error| tracing::warn!(%error, "files are not watched; SIGHUP reloads")).ok();
-        Watch { watcher, events, folders: HashSet::new(), files: HashSet::new() }
+        let watcher = watcher
+            .map_err(|error| tracing::warn!(%error, "files are not watched; SIGHUP reloads"))
+            .ok();
+        Watch {
+            watcher,
+            events,
+            folders: HashSet::new(),
+            files: HashSet::new(),
+        }
     }
 
     fn follow(&mut self, files: Vec<PathBuf>) {
@@ -119,7 +144,11 @@ impl Watch {
         let absolute = |file: &PathBuf| std::path::absolute(file).unwrap_or(file.clone());
         let links = files.iter().filter_map(|file| file.canonicalize().ok());
         self.files = files.iter().map(absolute).chain(links).collect();
-        let folders: HashSet<PathBuf> = self.files.iter().filter_map(|file| Some(file.parent()?.to_owned())).collect();
+        let folders: HashSet<PathBuf> = self
+            .files
+            .iter()
+            .filter_map(|file| Some(file.parent()?.to_owned()))
+            .collect();
         for old in &self.folders {
             let _ = watcher.unwatch(old);
         }
@@ -147,7 +176,9 @@ impl Watch {
     /// A file itself, or something else in its folder that a link may lead through.
     fn matters(&self, paths: &[PathBuf]) -> bool {
         paths.iter().any(|path| {
-            let linked = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".."));
+            let linked = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(".."));
             self.files.contains(path) || linked
         })
     }

@@ -96,8 +96,14 @@ impl Upstream {
 
     /// An address on which nobody listens.
     pub async fn absent() -> SocketAddr {
-        // Bound to know a free port, and closed at once: nothing else on the machine asks for this port by number.
-        listen("127.0.0.1:0").await.local_addr().expect("an address")
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind("127.0.0.1:0".parse().expect("an address"))
+            .expect("a free port");
+        let address = socket.local_addr().expect("an address");
+        // Bound and never listening: while the test process lives nobody else is given this port.
+        std::mem::forget(socket);
+        address
     }
 
     /// An address that answers no attempt to connect, neither with yes nor with no.
@@ -246,9 +252,7 @@ where
     // A client that breaks off is what some tests are about.
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().max_headers(512);
-    _ = builder
-        .serve_connection(TokioIo::new(socket), service)
-        .await;
+    _ = builder.serve_connection(TokioIo::new(socket), service).await;
 }
 
 /// Counts something for as long as it lives.

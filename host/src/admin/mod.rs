@@ -25,7 +25,10 @@ pub(crate) struct Admin {
 
 impl Admin {
     pub(crate) fn new(metrics: &Metrics) -> Admin {
-        Admin { metrics: metrics.clone(), ready: Arc::default() }
+        Admin {
+            metrics: metrics.clone(),
+            ready: Arc::default(),
+        }
     }
 
     /// Whether traffic should be sent here.
@@ -51,8 +54,9 @@ impl Admin {
                             let response = admin.answer(&request);
                             async move { Ok::<_, Infallible>(response) }
                         });
-                        let connection =
-                            http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(socket), service);
+                        let connection = http1::Builder::new()
+                            .timer(TokioTimer::new())
+                            .serve_connection(TokioIo::new(socket), service);
                         tokio::spawn(async move {
                             let _ = connection.await;
                         });
@@ -78,7 +82,9 @@ impl Admin {
             "/metrics" => {
                 let mut response = text(StatusCode::OK, self.metrics.encode());
                 let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format));
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_TYPE, HeaderValue::from_static(format));
                 response
             }
             _ => text(StatusCode::NOT_FOUND, "served here: /health /ready /metrics\n"),
@@ -89,6 +95,9 @@ impl Admin {
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }

@@ -14,10 +14,18 @@ pub(crate) struct Fixed {
 
 impl Fixed {
     pub(crate) fn new(status: StatusCode, headers: &[(HeaderName, HeaderValue)], body: Bytes) -> Fixed {
-        Fixed { status, headers: headers.iter().cloned().collect(), body }
+        Fixed {
+            status,
+            headers: headers.iter().cloned().collect(),
+            body,
+        }
     }
 
     pub(crate) fn answer(&self) -> Reply {
-        Reply { status: self.status, headers: self.headers.clone(), body: self.body.clone() }
+        Reply {
+            status: self.status,
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+        }
     }
 }

@@ -20,19 +20,22 @@ pub(crate) enum Backend {
 
 impl Backend {
     /// The backend that a route was configured with.
-    pub(crate) fn new(
-        settings: &crate::config::resolved::Backend,
-        upstreams: &[Rc<Upstream>],
-    ) -> Option<Backend> {
+    pub(crate) fn new(settings: &crate::config::resolved::Backend, upstreams: &[Rc<Upstream>]) -> Option<Backend> {
         use crate::config::resolved::Backend as Settings;
         Some(match settings {
             Settings::Proxy { upstream, path, host } => {
                 let upstream = upstreams.get(*upstream)?.clone();
-                Backend::Proxy(proxy::Proxy { upstream, path: path.clone(), host: host.clone() })
+                Backend::Proxy(proxy::Proxy {
+                    upstream,
+                    path: path.clone(),
+                    host: host.clone(),
+                })
             }
-            Settings::Redirect { to, status, keep_query } => {
-                Backend::Redirect(redirect::Redirect { to: to.clone(), status: *status, keep_query: *keep_query })
-            }
+            Settings::Redirect { to, status, keep_query } => Backend::Redirect(redirect::Redirect {
+                to: to.clone(),
+                status: *status,
+                keep_query: *keep_query,
+            }),
             Settings::Fixed { status, headers, body } => {
                 Backend::Fixed(fixed::Fixed::new(*status, headers, body.clone()))
             }

@@ -1,8 +1,8 @@
 //! Forwards a request to a target of an upstream.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
@@ -64,7 +64,7 @@ impl Proxy {
                     target.answered.add(1);
                     return Ok(forwarded);
                 }
-                Err(Failed::Unsent(unsent)) => attempt = unsent,
+                Err(Failed::Unsent(unsent)) => attempt = *unsent,
                 Err(Failed::Rejected(rejection)) => {
                     target.failed.add(1);
                     return Err(rejection);
@@ -77,15 +77,27 @@ impl Proxy {
     }
 
     fn attempt(&self, exchange: &mut Exchange, body: Body, copy: bool) -> Result<Attempt, Rejection> {
-        let mut headers = if copy { exchange.headers.clone() } else { std::mem::take(&mut exchange.headers) };
+        let mut headers = if copy {
+            exchange.headers.clone()
+        } else {
+            std::mem::take(&mut exchange.headers)
+        };
         let host = self.host.as_ref().unwrap_or(&exchange.host);
         let target = self.target(exchange)?;
         let http2 = self.upstream.settings.http2;
         let uri = if http2 {
             headers.remove(header::HOST);
-            let authority = if host.is_empty() { self.upstream.targets[0].name.as_bytes() } else { host.as_bytes() };
-            let uri = Uri::builder().scheme("http").authority(authority).path_and_query(target);
-            uri.build().map_err(|_| Rejection::BadRequest("the host cannot be forwarded"))?
+            let authority = if host.is_empty() {
+                self.upstream.targets[0].name.as_bytes()
+            } else {
+                host.as_bytes()
+            };
+            let uri = Uri::builder()
+                .scheme("http")
+                .authority(authority)
+                .path_and_query(target);
+            uri.build()
+                .map_err(|_| Rejection::BadRequest("the host cannot be forwarded"))?
         } else {
             if self.host.is_some() || !headers.contains_key(header::HOST) {
                 headers.insert(header::HOST, host.clone());
@@ -96,7 +108,11 @@ impl Proxy {
             // Or hyper would send a GET, for one, as if it had no body.
             headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let again = if exchange.method.is_idempotent() { body.again() } else { None };
+        let again = if exchange.method.is_idempotent() {
+            body.again()
+        } else {
+            None
+        };
         let mut request = Request::new(body);
         *request.method_mut() = exchange.method.clone();
         *request.uri_mut() = uri;
@@ -107,7 +123,10 @@ impl Proxy {
 
     fn target(&self, exchange: &Exchange) -> Result<PathAndQuery, Rejection> {
         // What a filter has set is later, and so wins.
-        let template = self.path.as_ref().filter(|_| exchange.target.path() == exchange.matched.path());
+        let template = self
+            .path
+            .as_ref()
+            .filter(|_| exchange.target.path() == exchange.matched.path());
         let Some(template) = template else {
             return Ok(exchange.target.clone());
         };
@@ -139,11 +158,18 @@ impl Proxy {
                 Ok(lease) => lease,
                 Err(error) => {
                     tracing::debug!(upstream = settings.name, target = %target.name, %error, "cannot connect");
-                    return Err(Failed::Unsent(attempt));
+                    return Err(Failed::Unsent(Box::new(attempt)));
                 }
             };
             let copy = if lease.reused { attempt.copy() } else { None };
-            match answered(left, settings.response_timeout, client_body, lease.connection.send(attempt.request)).await {
+            match answered(
+                left,
+                settings.response_timeout,
+                client_body,
+                lease.connection.send(attempt.request),
+            )
+            .await
+            {
                 // Nobody asked for another protocol, and a final status is at most 599.
                 Ok(Ok(response)) if !(200..=599).contains(&response.status().as_u16()) => {
                     return Err(Failed::Rejected(Rejection::UpstreamMalformed));
@@ -156,7 +182,7 @@ impl Proxy {
                         let again = attempt.again.as_ref().and_then(Body::again);
                         attempt = Attempt { request, again };
                         if !lease.reused {
-                            return Err(Failed::Unsent(attempt));
+                            return Err(Failed::Unsent(Box::new(attempt)));
                         }
                     }
                     (None, Some(copy)) if was_closed(failed.error()) => attempt = copy,
@@ -174,9 +200,20 @@ impl Proxy {
     ) -> Forwarded {
         let (mut response, incoming) = response.into_parts();
         hop_by_hop::strip(&mut response.headers);
-        response.headers.append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
-        let body = UpstreamBody::new(incoming, lease, client_body.cloned(), self.upstream.settings.idle_timeout);
-        let body = if body.is_end_stream() { Body::Empty } else { Body::Upstream(body) };
+        response
+            .headers
+            .append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
+        let body = UpstreamBody::new(
+            incoming,
+            lease,
+            client_body.cloned(),
+            self.upstream.settings.idle_timeout,
+        );
+        let body = if body.is_end_stream() {
+            Body::Empty
+        } else {
+            Body::Upstream(body)
+        };
         Forwarded { response, body }
     }
 }
@@ -210,7 +247,7 @@ async fn answered<T>(
 /// Why a target gave no answer.
 enum Failed {
     /// Nothing was sent: another target may be asked.
-    Unsent(Attempt),
+    Unsent(Box<Attempt>),
     Rejected(Rejection),
 }
 
@@ -222,7 +259,10 @@ impl Attempt {
         *request.uri_mut() = self.request.uri().clone();
         *request.version_mut() = self.request.version();
         *request.headers_mut() = self.request.headers().clone();
-        Some(Attempt { request, again: again.again() })
+        Some(Attempt {
+            request,
+            again: again.again(),
+        })
     }
 }
 
@@ -233,7 +273,10 @@ fn was_closed(error: &hyper::Error) -> bool {
     }
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
     source.is_some_and(|error| {
-        matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
+        matches!(
+            error.kind(),
+            std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+        )
     })
 }
 
@@ -246,5 +289,9 @@ fn rejection(error: &hyper::Error, client_body: Option<&Rc<ClientBodyState>>) ->
         // A filter's transform is the only other body that can fail.
         return Rejection::FilterFailed;
     }
-    if error.is_parse() || error.is_parse_too_large() { Rejection::UpstreamMalformed } else { Rejection::UpstreamReset }
+    if error.is_parse() || error.is_parse_too_large() {
+        Rejection::UpstreamMalformed
+    } else {
+        Rejection::UpstreamReset
+    }
 }

@@ -34,8 +34,13 @@ impl Redirect {
         if location.starts_with("//") || location.starts_with("/\\") {
             return Err(Rejection::BadRequest("the path cannot be redirected"));
         }
-        let location = HeaderValue::try_from(location).map_err(|_| Rejection::BadRequest("the path cannot be redirected"))?;
+        let location =
+            HeaderValue::try_from(location).map_err(|_| Rejection::BadRequest("the path cannot be redirected"))?;
         let headers = HeaderMap::from_iter([(header::LOCATION, location)]);
-        Ok(Reply { status: self.status, headers, body: Bytes::new() })
+        Ok(Reply {
+            status: self.status,
+            headers,
+            body: Bytes::new(),
+        })
     }
 }

@@ -78,14 +78,17 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
     let admin = Admin::new(&environment.metrics);
     let admin_address = match admin_address {
         Some(address) => Some(admin.listen(address).await.map_err(|error| {
-            Failed::Machine(format!("the admin address {address} cannot be listened on: {error} (`server.admin`, in the demo `--admin`)"))
+            Failed::Machine(format!(
+                "the admin address {address} cannot be listened on: {error} (`server.admin`, in the demo `--admin`)"
+            ))
         })?),
         None => None,
     };
-    let server = Server::start(gateway, &environment.metrics).map_err(|error| {
-        Failed::Machine(error.to_string())
-    })?;
-    let listening = Listening { addresses: server.addresses().to_vec(), admin: admin_address };
+    let server = Server::start(gateway, &environment.metrics).map_err(|error| Failed::Machine(error.to_string()))?;
+    let listening = Listening {
+        addresses: server.addresses().to_vec(),
+        admin: admin_address,
+    };
     for address in &listening.addresses {
         tracing::info!("listening on http://{address}");
     }
@@ -114,7 +117,10 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
     }
 
     let drain_limit = server.current().config.server.timeouts.drain;
-    tracing::info!(seconds = drain_limit.as_secs_f64(), "stopping: connections may finish, a second signal ends them");
+    tracing::info!(
+        seconds = drain_limit.as_secs_f64(),
+        "stopping: connections may finish, a second signal ends them"
+    );
     admin.set_ready(false);
     server.drain();
     tokio::select! {
@@ -155,6 +161,9 @@ fn start_log(level: &str) {
     let filter = std::env::var("PORTCULLIS_LOG").unwrap_or(level.to_owned());
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours);
     let _ = log.try_init();
 }

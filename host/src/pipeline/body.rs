@@ -35,7 +35,9 @@ pub(crate) async fn buffer(
     match body {
         Body::Empty => Ok((Bytes::new(), None)),
         Body::Full(bytes, trailers) if bytes.len() as u64 <= limit => Ok((bytes, trailers)),
-        body => timeout_at(deadline.into(), read(body, limit)).await.unwrap_or(Err(BufferError::Deadline)),
+        body => timeout_at(deadline.into(), read(body, limit))
+            .await
+            .unwrap_or(Err(BufferError::Deadline)),
     }
 }
 
@@ -76,15 +78,31 @@ pub(crate) struct Transformed {
     id: ExchangeId,
 }
 
+/// What one call gave, and the transform where the body goes on.
+type Step = (Option<Transform>, Result<Bytes, Failure>);
+
 enum Work {
     Idle(Transform),
-    Busy(Pin<Box<dyn Future<Output = (Option<Transform>, Result<Bytes, Failure>)>>>),
+    Busy(Pin<Box<dyn Future<Output = Step>>>),
     Done,
 }
 
 impl Transformed {
-    pub(crate) fn new(source: Body, transform: Transform, stage: Rc<Stage>, phase: Phase, id: ExchangeId) -> Transformed {
-        Transformed { source, work: Work::Idle(transform), trailers: None, stage, phase, id }
+    pub(crate) fn new(
+        source: Body,
+        transform: Transform,
+        stage: Rc<Stage>,
+        phase: Phase,
+        id: ExchangeId,
+    ) -> Transformed {
+        Transformed {
+            source,
+            work: Work::Idle(transform),
+            trailers: None,
+            stage,
+            phase,
+            id,
+        }
     }
 
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

@@ -103,7 +103,10 @@ impl Exchange {
 
     /// Charges for an edit: its bytes, and what it takes to remember how to undo it.
     fn take_room(&mut self, bytes: usize) -> Result<(), Refused> {
-        self.room = self.room.checked_sub(bytes.saturating_add(RECORD)).ok_or(Refused::TooLarge)?;
+        self.room = self
+            .room
+            .checked_sub(bytes.saturating_add(RECORD))
+            .ok_or(Refused::TooLarge)?;
         Ok(())
     }
 }
@@ -206,7 +209,10 @@ pub(crate) fn set_note(exchange: &mut Exchange, name: String, value: String) -> 
 
 /// A status that a final response may have.
 pub(crate) fn reply_status(status: u16) -> Option<StatusCode> {
-    (200..=599).contains(&status).then(|| StatusCode::from_u16(status).ok()).flatten()
+    (200..=599)
+        .contains(&status)
+        .then(|| StatusCode::from_u16(status).ok())
+        .flatten()
 }
 
 /// A header field that a filter may set.
@@ -225,7 +231,11 @@ pub(crate) fn field(name: &str, value: Vec<u8>) -> Result<(HeaderName, HeaderVal
 
 fn field_name(name: &str) -> Result<HeaderName, Refused> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refused::InvalidName)?;
-    if is_protected(&name) { Err(Refused::Protected) } else { Ok(name) }
+    if is_protected(&name) {
+        Err(Refused::Protected)
+    } else {
+        Ok(name)
+    }
 }
 
 /// Fields that belong to the connection or to framing (RFC 9110 section 7.6.1, RFC 9112 section 6), and `Host`, which a
@@ -251,7 +261,11 @@ mod tests {
         exchange.headers.append("x-kept", HeaderValue::from_static("one"));
         exchange.headers.append("x-kept", HeaderValue::from_static("two"));
         exchange.notes.push(("who".into(), "ada".into()));
-        let before = (exchange.headers.clone(), exchange.target.clone(), exchange.notes.clone());
+        let before = (
+            exchange.headers.clone(),
+            exchange.target.clone(),
+            exchange.notes.clone(),
+        );
 
         set_header(&mut exchange, Side::Request, "x-kept", b"three".to_vec()).unwrap();
         append_header(&mut exchange, Side::Request, "x-new", b"1".to_vec()).unwrap();
@@ -264,14 +278,28 @@ mod tests {
         set_status(&mut exchange, 404).unwrap();
         exchange.undo_edits();
 
-        assert_eq!((exchange.headers.clone(), exchange.target.clone(), exchange.notes.clone()), before);
+        assert_eq!(
+            (
+                exchange.headers.clone(),
+                exchange.target.clone(),
+                exchange.notes.clone()
+            ),
+            before
+        );
         assert_eq!(exchange.response.status, StatusCode::OK);
     }
 
     #[test]
     fn framing_and_connection_fields_are_refused() {
         let mut exchange = Exchange::nobody();
-        for name in ["Content-Length", "connection", "Transfer-Encoding", "Host", "Keep-Alive", "upgrade"] {
+        for name in [
+            "Content-Length",
+            "connection",
+            "Transfer-Encoding",
+            "Host",
+            "Keep-Alive",
+            "upgrade",
+        ] {
             let refused = set_header(&mut exchange, Side::Request, name, b"1".to_vec());
             assert_eq!(refused, Err(Refused::Protected), "{name}");
         }
@@ -292,6 +320,9 @@ mod tests {
             added += 1;
             assert!(added < 1000);
         }
-        assert_eq!(set_header(&mut exchange, Side::Request, "x-a", vec![b'a'; 60_000]), Err(Refused::TooLarge));
+        assert_eq!(
+            set_header(&mut exchange, Side::Request, "x-a", vec![b'a'; 60_000]),
+            Err(Refused::TooLarge)
+        );
     }
 }

@@ -78,11 +78,19 @@ pub struct RouteInfo {
 /// Bytes that the filters of one exchange may add to its headers and notes together.
 const ROOM: usize = 256 * 1024;
 
-static NOWHERE: LazyLock<Arc<RouteInfo>> = LazyLock::new(|| Arc::new(RouteInfo { name: "".into(), timeout: Duration::from_secs(60) }));
+static NOWHERE: LazyLock<Arc<RouteInfo>> = LazyLock::new(|| {
+    Arc::new(RouteInfo {
+        name: "".into(),
+        timeout: Duration::from_secs(60),
+    })
+});
 
 impl Exchange {
     /// An exchange whose request has been read and routed.
-    #[expect(clippy::too_many_arguments, reason = "every part of a request's head, given once, in one place")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "every part of a request's head, given once, in one place"
+    )]
     pub fn new(
         parts: http::request::Parts,
         target: PathAndQuery,
@@ -154,7 +162,10 @@ impl Exchange {
 
     /// What was noted under a name.
     pub fn note(&self, name: &str) -> Option<&str> {
-        self.notes.iter().find(|(noted, _)| noted == name).map(|(_, value)| value.as_str())
+        self.notes
+            .iter()
+            .find(|(noted, _)| noted == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 

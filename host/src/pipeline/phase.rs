@@ -17,8 +17,13 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order of an exchange.
-    pub const ALL: [Phase; 5] =
-        [Phase::Request, Phase::RequestBody, Phase::Response, Phase::ResponseBody, Phase::Complete];
+    pub const ALL: [Phase; 5] = [
+        Phase::Request,
+        Phase::RequestBody,
+        Phase::Response,
+        Phase::ResponseBody,
+        Phase::Complete,
+    ];
 
     /// The word in metrics, log and WIT.
     pub fn as_str(self) -> &'static str {

@@ -48,7 +48,10 @@ impl QuarantineState {
             return Some(Duration::from_millis(until - now));
         }
         let trial = now + millis(self.settings.first);
-        let won = self.until.compare_exchange(until, trial, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let won = self
+            .until
+            .compare_exchange(until, trial, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok();
         if won { None } else { Some(self.settings.first) }
     }
 
@@ -65,7 +68,11 @@ impl QuarantineState {
         }
         in_a_row.store(0, Ordering::Relaxed);
         // Another phase may be what it is out of service for.
-        if self.in_a_row.iter().all(|failures| failures.load(Ordering::Relaxed) == 0) {
+        if self
+            .in_a_row
+            .iter()
+            .all(|failures| failures.load(Ordering::Relaxed) == 0)
+        {
             self.times.store(0, Ordering::Relaxed);
             self.until.store(0, Ordering::Relaxed);
         }
@@ -82,7 +89,11 @@ impl QuarantineState {
             return None;
         }
         let times = self.times.fetch_add(1, Ordering::Relaxed).min(31);
-        let pause = self.settings.first.saturating_mul(1 << times).min(self.settings.longest);
+        let pause = self
+            .settings
+            .first
+            .saturating_mul(1 << times)
+            .min(self.settings.longest);
         self.until.store((self.now() + millis(pause)).max(1), Ordering::Relaxed);
         Some(pause)
     }
@@ -102,13 +113,20 @@ mod tests {
 
     fn after(failures: u32) -> QuarantineState {
         let (first, longest) = (Duration::from_millis(20), Duration::from_millis(80));
-        QuarantineState::new(Quarantine { after: failures, first, longest })
+        QuarantineState::new(Quarantine {
+            after: failures,
+            first,
+            longest,
+        })
     }
 
     #[test]
     fn failures_in_a_row_lead_to_quarantine() {
         let state = after(3);
-        assert_eq!((state.failed(Phase::Request), state.failed(Phase::Request)), (None, None));
+        assert_eq!(
+            (state.failed(Phase::Request), state.failed(Phase::Request)),
+            (None, None)
+        );
         assert_eq!(state.failed(Phase::Request), Some(Duration::from_millis(20)));
         assert!(state.remaining().is_some());
     }
@@ -122,6 +140,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test's own thread waits for the clock")]
     fn one_trial_follows_and_a_second_failure_lasts_twice_as_long() {
         let state = after(1);
         state.failed(Phase::Request);

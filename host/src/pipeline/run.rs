@@ -63,7 +63,12 @@ impl Pipeline {
                 continue;
             }
             let called = match stage.may_run(Phase::Request) {
-                Ok(()) => settle(stage, Phase::Request, stage.pool.request(&stage.labels, exchange).await, exchange),
+                Ok(()) => settle(
+                    stage,
+                    Phase::Request,
+                    stage.pool.request(&stage.labels, exchange).await,
+                    exchange,
+                ),
                 Err(called) => called,
             };
             match called {
@@ -106,7 +111,12 @@ impl Pipeline {
                 continue;
             }
             let called = match stage.may_run(Phase::Response) {
-                Ok(()) => settle(stage, Phase::Response, stage.pool.response(&stage.labels, exchange).await, exchange),
+                Ok(()) => settle(
+                    stage,
+                    Phase::Response,
+                    stage.pool.response(&stage.labels, exchange).await,
+                    exchange,
+                ),
                 Err(called) => called,
             };
             match called {
@@ -138,7 +148,11 @@ impl Pipeline {
 
     /// Tells the filters that the exchange has ended.
     pub(crate) async fn complete(&self, exchange: &mut Box<Exchange>, outcome: &Outcome) {
-        for stage in self.stages.iter().filter(|stage| stage.phases.contains(Phase::Complete)) {
+        for stage in self
+            .stages
+            .iter()
+            .filter(|stage| stage.phases.contains(Phase::Complete))
+        {
             if stage.may_run::<()>(Phase::Complete).is_ok() {
                 let called = stage.pool.complete(&stage.labels, exchange, outcome.as_str()).await;
                 settle(stage, Phase::Complete, called, exchange);
@@ -182,7 +196,13 @@ fn settle<T>(stage: &Stage, phase: Phase, result: Result<T, Failure>, exchange: 
 }
 
 fn transformed(stage: &Rc<Stage>, phase: Phase, exchange: &mut Exchange, body: Body, transform: Transform) -> Body {
-    Body::Transformed(Box::new(Transformed::new(body, transform, stage.clone(), phase, exchange.id())))
+    Body::Transformed(Box::new(Transformed::new(
+        body,
+        transform,
+        stage.clone(),
+        phase,
+        exchange.id(),
+    )))
 }
 
 /// What a transform makes of a body that is not there: perhaps something. Its instance is free again at once.
@@ -276,5 +296,8 @@ pub(crate) fn reject(exchange: &mut Exchange, rejection: &Rejection, outcome: &m
 /// Responses whose fields speak of a body that is not there (RFC 9110 sections 9.3.2, 15.3.5 and 15.4.5).
 fn has_no_body(exchange: &Exchange) -> bool {
     exchange.method == Method::HEAD
-        || matches!(exchange.response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || matches!(
+            exchange.response.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        )
 }

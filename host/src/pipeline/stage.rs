@@ -51,7 +51,9 @@ impl Stage {
 
     /// Writes one failure down: one line, one metric, and the quarantine's own count.
     pub(crate) fn record_failure(&self, phase: Phase, failure: &Failure, id: super::ExchangeId) {
-        let Labels { plugin, filter, route, .. } = &*self.labels;
+        let Labels {
+            plugin, filter, route, ..
+        } = &*self.labels;
         let backtrace = failure.backtrace.join(" < ");
         tracing::warn!(
             %plugin, %filter, %route, phase = phase.as_str(), reason = failure.reason.as_str(), %id,

@@ -84,7 +84,9 @@ fn check_fields(headers: &HeaderMap, server: &Server) -> Result<(), Rejection> {
             return Err(Rejection::BadRequest("Transfer-Encoding may only be `chunked`"));
         }
         if headers.contains_key(header::CONTENT_LENGTH) {
-            return Err(Rejection::BadRequest("Transfer-Encoding and Content-Length exclude each other"));
+            return Err(Rejection::BadRequest(
+                "Transfer-Encoding and Content-Length exclude each other",
+            ));
         }
     }
     if !server.underscores_in_headers && headers.keys().any(|name| name.as_str().contains('_')) {
@@ -107,9 +109,9 @@ fn host(parts: &Parts) -> Result<HeaderValue, Rejection> {
         return Err(Rejection::BadRequest("the request target's scheme is not HTTP"));
     }
     match (parts.uri.authority(), field) {
-        (Some(authority), Some(field)) if !authority.as_str().as_bytes().eq_ignore_ascii_case(field.as_bytes()) => {
-            Err(Rejection::BadRequest("the request target and the Host field name different hosts"))
-        }
+        (Some(authority), Some(field)) if !authority.as_str().as_bytes().eq_ignore_ascii_case(field.as_bytes()) => Err(
+            Rejection::BadRequest("the request target and the Host field name different hosts"),
+        ),
         (_, Some(field)) if field.is_empty() => Err(Rejection::BadRequest("the Host field is empty")),
         (_, Some(field)) if is_authority(field.as_bytes()) => Ok(field.clone()),
         (_, Some(_)) => Err(Rejection::BadRequest("the Host field is malformed")),
@@ -136,7 +138,11 @@ fn join_cookies(headers: &mut HeaderMap) {
     if values.next().is_none() || values.next().is_none() {
         return;
     }
-    let all: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let all: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
         headers.insert(header::COOKIE, joined);
     }
@@ -162,7 +168,12 @@ mod tests {
 
     #[test]
     fn a_host_is_compared_without_port_and_case() {
-        for (field, name) in [("Example.com:80", "example.com"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("a", "a")] {
+        for (field, name) in [
+            ("Example.com:80", "example.com"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("a", "a"),
+        ] {
             assert_eq!(host_name(&HeaderValue::from_static(field)), name);
         }
     }

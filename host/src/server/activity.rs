@@ -231,7 +231,11 @@ impl Connections {
 
     /// Connections that are open.
     pub(crate) fn count(&self) -> usize {
-        self.all.borrow().iter().filter(|activity| activity.strong_count() > 0).count()
+        self.all
+            .borrow()
+            .iter()
+            .filter(|activity| activity.strong_count() > 0)
+            .count()
     }
 }
 

@@ -45,7 +45,10 @@ impl ClientLimits {
             return Err(Full::Client);
         }
         *count += 1;
-        Ok(Admission { limits: self.clone(), client })
+        Ok(Admission {
+            limits: self.clone(),
+            client,
+        })
     }
 }
 
@@ -100,7 +103,10 @@ mod tests {
     fn all_clients_share_one_limit_and_a_network_counts_once() {
         let (all, few) = (Arc::new(ClientLimits::default()), limits(2, 1));
         let _one = all.admit("2001:db8::1".parse().unwrap(), &few).unwrap();
-        assert_eq!(all.admit("2001:db8::2".parse().unwrap(), &few).unwrap_err(), Full::Client);
+        assert_eq!(
+            all.admit("2001:db8::2".parse().unwrap(), &few).unwrap_err(),
+            Full::Client
+        );
         let _two = all.admit("2001:db8:1::1".parse().unwrap(), &few).unwrap();
         assert_eq!(all.admit("192.0.2.1".parse().unwrap(), &few).unwrap_err(), Full::All);
     }

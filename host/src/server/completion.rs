@@ -70,7 +70,10 @@ impl Completion {
     }
 
     /// The exchange, and the place to write down which target was asked.
-    pub(super) fn forward(&mut self, upstream: &Arc<resolved::Upstream>) -> (&mut Box<Exchange>, &mut Option<Arc<str>>) {
+    pub(super) fn forward(
+        &mut self,
+        upstream: &Arc<resolved::Upstream>,
+    ) -> (&mut Box<Exchange>, &mut Option<Arc<str>>) {
         self.upstream = Some(upstream.clone());
         (&mut self.exchange, &mut self.target)
     }
@@ -86,7 +89,10 @@ impl Completion {
     /// The response's head is on its way.
     pub(super) fn head_sent(&mut self, whole: bool) {
         let bodiless = self.exchange.method == Method::HEAD
-            || matches!(self.exchange.response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            || matches!(
+                self.exchange.response.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
         self.sent = if whole || bodiless { Sent::All } else { Sent::Head };
     }
 
@@ -129,7 +135,11 @@ impl Drop for Completion {
             self.exchange.request_bytes = body.read.get();
         }
         let exchange = &self.exchange;
-        self.route.counters.ended(&exchange.method, exchange.response.status.as_u16(), exchange.started.elapsed());
+        self.route.counters.ended(
+            &exchange.method,
+            exchange.response.status.as_u16(),
+            exchange.started.elapsed(),
+        );
         if self.view.access_log.is_on() {
             self.log();
         }
@@ -169,7 +179,12 @@ const PIECE: usize = 64 << 10;
 impl Outgoing {
     pub(super) fn new(body: Body, completion: Completion) -> Outgoing {
         let watch = Watch::new(completion.connection.activity.clone());
-        Outgoing { body, rest: Bytes::new(), watch, completion }
+        Outgoing {
+            body,
+            rest: Bytes::new(),
+            watch,
+            completion,
+        }
     }
 
     /// The next frame whole, or as much of it as may be handed over at once.

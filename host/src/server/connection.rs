@@ -30,6 +30,9 @@ pub(super) struct Connection {
     pub(super) forwarder: Forwarder,
 }
 
+/// Bytes buffered for one connection.
+const BUFFER: usize = 128 << 10;
+
 /// What an HTTP/2 client says first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -40,7 +43,11 @@ pub(super) async fn serve(worker: &Rc<Worker>, activity: Rc<Activity>, socket: T
     let view = worker.view();
     let settings = &view.gateway.config.server;
     let forwarder = Forwarder::new(peer, false, &settings.trusted_proxies);
-    let connection = Rc::new(Connection { worker: worker.clone(), activity, forwarder });
+    let connection = Rc::new(Connection {
+        worker: worker.clone(),
+        activity,
+        forwarder,
+    });
     let mut socket = socket;
     match read_ahead(&mut socket, &connection.activity).await {
         Ok(Some(ahead)) if ahead.starts_with(PREFACE) => serve_http2(connection, socket, ahead, settings).await,
@@ -60,7 +67,9 @@ async fn read_ahead(socket: &mut TcpStream, activity: &Activity) -> Result<Optio
             poll_fn(|cx| match read.as_mut().poll(cx) {
                 Poll::Ready(read) => Poll::Ready(Ok(read)),
                 // What has arrived is read before an order is heeded.
-                Poll::Pending => activity.take_order(cx.waker()).map_or(Poll::Pending, |order| Poll::Ready(Err(order))),
+                Poll::Pending => activity
+                    .take_order(cx.waker())
+                    .map_or(Poll::Pending, |order| Poll::Ready(Err(order))),
             })
             .await
         };
@@ -84,13 +93,20 @@ async fn read_ahead(socket: &mut TcpStream, activity: &Activity) -> Result<Optio
 
 async fn serve_http1(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes, settings: &Server) {
     let activity = connection.activity.clone();
-    let io = ClientIo::http1(TokioIo::new(socket), ahead, activity.clone(), settings.limits.header_size);
+    let io = ClientIo::http1(
+        TokioIo::new(socket),
+        ahead,
+        activity.clone(),
+        settings.limits.header_size,
+    );
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
         .max_headers(settings.limits.header_count)
         // The framing has counted already, and knows which part of the head is too long.
-        .max_header_size(settings.limits.header_size.saturating_add(1));
+        .max_header_size(settings.limits.header_size.saturating_add(1))
+        // What one connection may make us hold, in either direction: a head, or a few reads.
+        .max_buf_size(settings.limits.header_size.saturating_add(1).max(BUFFER));
     let service = service_fn(move |request| service::serve(connection.clone(), request));
     let mut served = builder.serve_connection(io, service);
     let ended = poll_fn(|cx| {
@@ -108,7 +124,11 @@ async fn serve_http1(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes
     });
     let ended = ended.await;
     let refusing = activity.is_refusing();
-    let Ended { socket, refused, unread } = served.into_parts().io.ended();
+    let Ended {
+        socket,
+        refused,
+        unread,
+    } = served.into_parts().io.ended();
     let socket = socket.into_inner();
     match (ended, refused) {
         (Ok(_), Some(rejection)) => ending::refuse(socket, &rejection).await,

@@ -96,7 +96,9 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_reads_and_sends_nothing_is_left_in_time() {
         let (gateway, _client) = duplex(8);
-        timeout(LAST_WORD + LINGER * 2, refuse(gateway, &Rejection::RequestTimeout)).await.unwrap();
+        timeout(LAST_WORD + LINGER * 2, refuse(gateway, &Rejection::RequestTimeout))
+            .await
+            .unwrap();
     }
 
     #[tokio::test]

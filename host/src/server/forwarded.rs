@@ -47,12 +47,17 @@ impl Forwarder {
     /// no trusted proxy itself.
     pub(crate) fn client(&self, headers: &HeaderMap, proxies: &[IpNet]) -> Client {
         if !self.trusted {
-            return Client { address: self.peer, scheme: self.scheme() };
+            return Client {
+                address: self.peer,
+                scheme: self.scheme(),
+            };
         }
         let mut address = self.peer;
         'fields: for value in headers.get_all(X_FORWARDED_FOR).iter().rev() {
             for entry in value.to_str().unwrap_or_default().rsplit(',') {
-                let Some(named) = parse_address(entry.trim()) else { break 'fields };
+                let Some(named) = parse_address(entry.trim()) else {
+                    break 'fields;
+                };
                 address = named;
                 if !is_trusted(proxies, named) {
                     break 'fields;
@@ -99,7 +104,11 @@ impl Forwarder {
             IpAddr::V6(address) => format!("\"[{address}]\""),
         };
         // `accept` has checked the host, so no quote or backslash can break out of the quotes.
-        let text = format!("for={node};host=\"{}\";proto={}", host.to_str().unwrap_or_default(), self.scheme());
+        let text = format!(
+            "for={node};host=\"{}\";proto={}",
+            host.to_str().unwrap_or_default(),
+            self.scheme()
+        );
         let value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("for=unknown"));
         *self.forwarded.borrow_mut() = Some((host.clone(), value.clone()));
         value
@@ -108,7 +117,10 @@ impl Forwarder {
 
 /// An address as proxies write it: with or without port, IPv6 with or without brackets.
 fn parse_address(text: &str) -> Option<IpAddr> {
-    let address = text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    let address = text
+        .parse()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
     let address = address.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok());
     address.map(|address: IpAddr| address.to_canonical())
 }
@@ -121,7 +133,10 @@ mod tests {
         let proxies: Vec<IpNet> = proxies.iter().map(|net| net.parse().unwrap()).collect();
         let mut headers = HeaderMap::new();
         headers.insert(X_FORWARDED_FOR, forwarded_for.parse().unwrap());
-        Forwarder::new(peer.parse().unwrap(), false, &proxies).client(&headers, &proxies).address.to_string()
+        Forwarder::new(peer.parse().unwrap(), false, &proxies)
+            .client(&headers, &proxies)
+            .address
+            .to_string()
     }
 
     #[test]
@@ -132,7 +147,10 @@ mod tests {
     #[test]
     fn the_last_stranger_before_our_own_proxies_is_the_client() {
         let ours = ["10.0.0.0/8"];
-        assert_eq!(client("10.0.0.1:1", &ours, "203.0.113.9, 198.51.100.7, 10.0.0.2"), "198.51.100.7");
+        assert_eq!(
+            client("10.0.0.1:1", &ours, "203.0.113.9, 198.51.100.7, 10.0.0.2"),
+            "198.51.100.7"
+        );
         assert_eq!(client("10.0.0.1:1", &ours, "10.0.0.3"), "10.0.0.3");
         assert_eq!(client("10.0.0.1:1", &ours, "198.51.100.7, garbage"), "10.0.0.1");
         assert_eq!(client("10.0.0.1:1", &ours, "[2001:db8::1]:443"), "2001:db8::1");
@@ -152,8 +170,14 @@ mod tests {
 
         forwarder.write(&mut headers, &HeaderValue::from_static("example.com"), &Scheme::HTTP);
 
-        assert_eq!(headers.get_all(X_FORWARDED_FOR).iter().collect::<Vec<_>>(), ["192.0.2.1"]);
-        assert_eq!(headers[header::FORWARDED], "for=192.0.2.1;host=\"example.com\";proto=http");
+        assert_eq!(
+            headers.get_all(X_FORWARDED_FOR).iter().collect::<Vec<_>>(),
+            ["192.0.2.1"]
+        );
+        assert_eq!(
+            headers[header::FORWARDED],
+            "for=192.0.2.1;host=\"example.com\";proto=http"
+        );
         assert_eq!(headers[header::VIA], "1.1 portcullis");
     }
 }

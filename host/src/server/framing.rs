@@ -100,7 +100,11 @@ impl Framing {
         Ok(match self.state {
             State::Body(left) => {
                 let taken = left.min(bytes.len() as u64);
-                self.enter(if taken == left { State::RequestLine } else { State::Body(left - taken) });
+                self.enter(if taken == left {
+                    State::RequestLine
+                } else {
+                    State::Body(left - taken)
+                });
                 &bytes[taken as usize..]
             }
             State::Chunk(left) => {
@@ -112,7 +116,11 @@ impl Framing {
                 if !wanted.starts_with(&end[data..]) {
                     return Err(Malformed::Body("a chunk is longer than its size"));
                 }
-                self.enter(if taken == left { State::ChunkSize } else { State::Chunk(left - taken) });
+                self.enter(if taken == left {
+                    State::ChunkSize
+                } else {
+                    State::Chunk(left - taken)
+                });
                 &bytes[taken as usize..]
             }
             _ => self.line(bytes)?,
@@ -149,7 +157,11 @@ impl Framing {
             // Empty lines before a request are from clients that end their bodies with one (RFC 9112 section 2.2).
             State::RequestLine if line.is_empty() => {}
             State::RequestLine => {
-                self.head = Head { old: line.ends_with(b"HTTP/1.0"), ..Head::default() };
+                check_request_line(line).map_err(malformed_head)?;
+                self.head = Head {
+                    old: line.ends_with(b"HTTP/1.0"),
+                    ..Head::default()
+                };
                 self.enter(State::Field);
             }
             State::Field if line.is_empty() => {
@@ -159,7 +171,11 @@ impl Framing {
             State::Field => self.head.field(line).map_err(malformed_head)?,
             State::ChunkSize => {
                 let size = chunk_size(line).ok_or(Malformed::Body("a chunk's size is malformed"))?;
-                self.enter(if size == 0 { State::Trailer } else { State::Chunk(size + 2) });
+                self.enter(if size == 0 {
+                    State::Trailer
+                } else {
+                    State::Chunk(size + 2)
+                });
             }
             State::Trailer if line.is_empty() => self.enter(State::RequestLine),
             State::Trailer | State::Body(_) | State::Chunk(_) => {}
@@ -178,7 +194,11 @@ impl Framing {
     }
 
     fn wrong(&self, what: &'static str) -> Malformed {
-        if self.in_body() { Malformed::Body(what) } else { malformed_head(what) }
+        if self.in_body() {
+            Malformed::Body(what)
+        } else {
+            malformed_head(what)
+        }
     }
 
     fn too_long(&self) -> Malformed {
@@ -190,6 +210,26 @@ impl Framing {
     }
 }
 
+/// `method SP request-target SP HTTP-version` and nothing else (RFC 9112 section 3). A fragment is no part of a target.
+fn check_request_line(line: &[u8]) -> Result<(), &'static str> {
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err("the request line is not a method, a target and a version with single spaces between");
+    };
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    if method.is_empty() || !method.iter().all(is_token) {
+        return Err("the method is not a token");
+    }
+    if target.is_empty() || target.iter().any(|byte| *byte == b'#' || !byte.is_ascii_graphic()) {
+        return Err("the request target holds a byte that must be percent-encoded");
+    }
+    if !matches!(version, b"HTTP/1.1" | b"HTTP/1.0") {
+        return Err("the version is neither HTTP/1.1 nor HTTP/1.0");
+    }
+    Ok(())
+}
+
 fn malformed_head(what: &'static str) -> Malformed {
     Malformed::Head(Rejection::BadRequest(what))
 }
@@ -198,10 +238,21 @@ impl Head {
     /// What follows a head.
     fn body(&self) -> Result<State, &'static str> {
         match self {
-            Head { chunked: true, length: Some(_), .. } => Err("Transfer-Encoding and Content-Length exclude each other"),
-            Head { chunked: true, old: true, .. } => Err("HTTP/1.0 has no Transfer-Encoding"),
+            Head {
+                chunked: true,
+                length: Some(_),
+                ..
+            } => Err("Transfer-Encoding and Content-Length exclude each other"),
+            Head {
+                chunked: true,
+                old: true,
+                ..
+            } => Err("HTTP/1.0 has no Transfer-Encoding"),
             Head { chunked: true, .. } => Ok(State::ChunkSize),
-            Head { length: Some(length @ 1..), .. } => Ok(State::Body(*length)),
+            Head {
+                length: Some(length @ 1..),
+                ..
+            } => Ok(State::Body(*length)),
             _ => Ok(State::RequestLine),
         }
     }
@@ -210,7 +261,9 @@ impl Head {
         if matches!(line.first(), Some(b' ' | b'\t')) {
             return Err("a field is folded over lines");
         }
-        let Some(colon) = memchr(b':', line) else { return Err("a field has no colon") };
+        let Some(colon) = memchr(b':', line) else {
+            return Err("a field has no colon");
+        };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.is_empty() || name.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
             return Err("a field's name is empty or holds a space");
@@ -248,7 +301,10 @@ fn decimal(value: &[u8]) -> Option<u64> {
 
 /// `1A` or `1A;extension`: the size of a chunk (RFC 9112 section 7.1).
 fn chunk_size(line: &[u8]) -> Option<u64> {
-    let size = &line[..memchr(b';', line).unwrap_or(line.len())];
+    let (size, extension) = line.split_at(memchr(b';', line).unwrap_or(line.len()));
+    if extension.iter().any(u8::is_ascii_control) {
+        return None;
+    }
     // White space before an extension is allowed by the grammar, and read by nobody in the same way.
     if size.is_empty() || size.len() > 15 || !size.iter().all(u8::is_ascii_hexdigit) {
         return None;
@@ -311,18 +367,54 @@ mod tests {
         ] {
             let message = format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n");
             let refused = verdict(message.as_bytes()).unwrap_err();
-            assert!(matches!(refused, Malformed::Head(Rejection::BadRequest(_))), "{fields:?}");
+            assert!(
+                matches!(refused, Malformed::Head(Rejection::BadRequest(_))),
+                "{fields:?}"
+            );
         }
         assert!(verdict(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
     }
 
     #[test]
-    fn chunks_have_one_form() {
-        for body in ["5\nhello\r\n", "5 \r\nhello\r\n", "+5\r\nhello\r\n", "5\r\nhello!\r\n", "5\r\nhello\n", "g\r\n", "\r\n"] {
-            let message = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
-            assert!(matches!(verdict(message.as_bytes()), Err(Malformed::Body(_))), "{body:?}");
+    fn request_lines_have_one_form() {
+        for line in [
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 x",
+            "GET /a b HTTP/1.1",
+            "G@T / HTTP/1.1",
+            "GET /#a HTTP/1.1",
+            "GET",
+        ] {
+            assert!(
+                matches!(verdict(format!("{line}\r\n").as_bytes()), Err(Malformed::Head(_))),
+                "{line:?}"
+            );
         }
-        let endless = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;{}\r\n", "x".repeat(1000));
+        assert_eq!(verdict(b"OPTIONS * HTTP/1.1\r\n"), Ok(()));
+    }
+
+    #[test]
+    fn chunks_have_one_form() {
+        for body in [
+            "5\nhello\r\n",
+            "5 \r\nhello\r\n",
+            "+5\r\nhello\r\n",
+            "5\r\nhello!\r\n",
+            "5\r\nhello\n",
+            "5;\x01\r\n",
+            "g\r\n",
+            "\r\n",
+        ] {
+            let message = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+            assert!(
+                matches!(verdict(message.as_bytes()), Err(Malformed::Body(_))),
+                "{body:?}"
+            );
+        }
+        let endless = format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;{}\r\n",
+            "x".repeat(1000)
+        );
         assert!(verdict(&endless.as_bytes()[..endless.len() - 2]).is_err());
     }
 
@@ -332,12 +424,21 @@ mod tests {
         let line = format!("GET /{long} HTTP/1.1\r\n");
         assert_eq!(verdict(line.as_bytes()), Err(Malformed::Head(Rejection::UriTooLong)));
         let field = format!("GET / HTTP/1.1\r\nX: {long}\r\n");
-        assert_eq!(verdict(field.as_bytes()), Err(Malformed::Head(Rejection::HeadersTooLarge)));
+        assert_eq!(
+            verdict(field.as_bytes()),
+            Err(Malformed::Head(Rejection::HeadersTooLarge))
+        );
         let fields = format!("GET / HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(1000));
-        assert_eq!(verdict(fields.as_bytes()), Err(Malformed::Head(Rejection::HeadersTooLarge)));
+        assert_eq!(
+            verdict(fields.as_bytes()),
+            Err(Malformed::Head(Rejection::HeadersTooLarge))
+        );
         let heads = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
         assert_eq!(verdict(heads.as_bytes()), Ok(()));
-        let trailers = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{}", "X: 1\r\n".repeat(1000));
+        let trailers = format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{}",
+            "X: 1\r\n".repeat(1000)
+        );
         assert!(matches!(verdict(trailers.as_bytes()), Err(Malformed::Body(_))));
     }
 

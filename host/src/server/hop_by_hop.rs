@@ -17,7 +17,11 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
     for value in headers.get_all(header::CONNECTION) {
         let names = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        named.extend(names.filter_map(|name| HeaderName::from_bytes(name).ok()).filter(|name| may_be_named(name)));
+        named.extend(
+            names
+                .filter_map(|name| HeaderName::from_bytes(name).ok())
+                .filter(may_be_named),
+        );
     }
     for name in named {
         headers.remove(name);
@@ -89,14 +93,25 @@ mod tests {
 
     #[test]
     fn fields_of_the_connection_go() {
-        let left = stripped(&[("connection", "keep-alive, X-Secret"), ("x-secret", "1"), ("x-kept", "2")]);
+        let left = stripped(&[
+            ("connection", "keep-alive, X-Secret"),
+            ("x-secret", "1"),
+            ("x-kept", "2"),
+        ]);
         assert_eq!(left, ["x-kept"]);
-        assert_eq!(stripped(&[("upgrade", "h2c"), ("http2-settings", "AA"), ("keep-alive", "5")]), [""; 0]);
+        assert_eq!(
+            stripped(&[("upgrade", "h2c"), ("http2-settings", "AA"), ("keep-alive", "5")]),
+            [""; 0]
+        );
     }
 
     #[test]
     fn a_client_cannot_name_away_what_the_message_needs() {
-        let left = stripped(&[("connection", "host, authorization, content-length"), ("authorization", "x"), ("host", "a")]);
+        let left = stripped(&[
+            ("connection", "host, authorization, content-length"),
+            ("authorization", "x"),
+            ("host", "a"),
+        ]);
         assert_eq!(left.len(), 2, "{left:?}");
     }
 

@@ -40,25 +40,46 @@ impl<S> ClientIo<S> {
     /// For HTTP/2.
     pub(crate) fn http2(socket: S, ahead: Bytes, activity: Rc<Activity>) -> ClientIo<S> {
         activity.framed();
-        ClientIo { socket, ahead, activity, http1: None }
+        ClientIo {
+            socket,
+            ahead,
+            activity,
+            http1: None,
+        }
     }
 
     /// For HTTP/1 with heads of so many bytes at most. Refusals are kept back, hyper's own as well, and so is the end:
     /// both are for the caller to give, by [`ended`](ClientIo::ended).
     pub(crate) fn http1(socket: S, ahead: Bytes, activity: Rc<Activity>, header_size: usize) -> ClientIo<S> {
-        let http1 = Http1 { framing: Framing::new(header_size), refused: None };
-        ClientIo { socket, ahead, activity, http1: Some(http1) }
+        let http1 = Http1 {
+            framing: Framing::new(header_size),
+            refused: None,
+        };
+        ClientIo {
+            socket,
+            ahead,
+            activity,
+            http1: Some(http1),
+        }
     }
 
     /// The socket itself, and what is left to be done.
     pub(crate) fn ended(self) -> Ended<S> {
-        let (refused, unread) = self.http1.map_or((None, false), |http1| (http1.refused, http1.framing.in_body()));
-        Ended { socket: self.socket, refused, unread }
+        let (refused, unread) = self
+            .http1
+            .map_or((None, false), |http1| (http1.refused, http1.framing.in_body()));
+        Ended {
+            socket: self.socket,
+            refused,
+            unread,
+        }
     }
 
     /// Looks at bytes before the protocol does. How many of them it may see.
     fn follow(&mut self, bytes: &[u8]) -> usize {
-        let Some(http1) = &mut self.http1 else { return bytes.len() };
+        let Some(http1) = &mut self.http1 else {
+            return bytes.len();
+        };
         let passed = http1.framing.follow(bytes);
         self.activity.in_head(http1.framing.in_head());
         passed
@@ -66,7 +87,9 @@ impl<S> ClientIo<S> {
 
     /// Ends reading once something is malformed.
     fn poll_malformed(&mut self) -> Poll<io::Result<()>> {
-        let Some(http1) = &mut self.http1 else { return Poll::Ready(Ok(())) };
+        let Some(http1) = &mut self.http1 else {
+            return Poll::Ready(Ok(()));
+        };
         let what = match http1.framing.malformed() {
             None => return Poll::Ready(Ok(())),
             Some(Malformed::Body(what)) => what,
@@ -113,7 +136,11 @@ impl<S: Read + Unpin> Read for ClientIo<S> {
             let mut ahead = io.ahead.split_to(io.ahead.len().min(buf.remaining()));
             ahead.truncate(io.follow(&ahead));
             buf.put_slice(&ahead);
-            return if ahead.is_empty() { io.poll_malformed() } else { Poll::Ready(Ok(())) };
+            return if ahead.is_empty() {
+                io.poll_malformed()
+            } else {
+                Poll::Ready(Ok(()))
+            };
         }
         // SAFETY: a `ReadBuf` only ever initialises what it is given, so the cursor's bytes stay as initialised as they were.
         let mut read = ReadBuf::uninit(unsafe { buf.as_mut() });
@@ -121,7 +148,11 @@ impl<S: Read + Unpin> Read for ClientIo<S> {
         let passed = io.follow(read.filled());
         // SAFETY: these bytes lie at the beginning of the cursor, and the socket has just written them.
         unsafe { buf.advance(passed) };
-        if passed == 0 { io.poll_malformed() } else { Poll::Ready(Ok(())) }
+        if passed == 0 {
+            io.poll_malformed()
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 }
 

@@ -49,7 +49,11 @@ mod tests {
     fn threads_share_one_free_port_and_nobody_else_may() {
         let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
         let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
-        assert!(addresses.iter().all(|address| *address == addresses[0] && address.port() != 0));
+        assert!(
+            addresses
+                .iter()
+                .all(|address| *address == addresses[0] && address.port() != 0)
+        );
         assert_eq!(bind(addresses[0], 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

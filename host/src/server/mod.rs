@@ -95,7 +95,12 @@ impl Server {
             sockets.push(bound);
         }
         let (stage, _) = watch::channel(Stage::Serving);
-        let mut server = Server { shared, addresses, stage, threads: Vec::new() };
+        let mut server = Server {
+            shared,
+            addresses,
+            stage,
+            threads: Vec::new(),
+        };
         for index in 0..settings.threads {
             let own = sockets.iter_mut().filter_map(Vec::pop).collect();
             let thread = worker::start(index, server.shared.clone(), own, server.stage.subscribe());

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -20,7 +20,10 @@ use crate::rejection::{Outcome, Rejection};
 use crate::router::{Found, Lookup, Params};
 
 /// Serves one request.
-pub(super) async fn serve(connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+pub(super) async fn serve(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Outgoing>, Infallible> {
     let started = Instant::now();
     connection.activity.begin_exchange();
     let view = connection.worker.view();
@@ -28,7 +31,11 @@ pub(super) async fn serve(connection: Rc<Connection>, request: Request<Incoming>
     let accepted = accept(&mut parts, &view.gateway.config.server);
     let (target, host, mut rejection) = match accepted {
         Ok(Accepted { target, host }) => (target, host, None),
-        Err(rejection) => (PathAndQuery::from_static("/"), HeaderValue::from_static(""), Some(rejection)),
+        Err(rejection) => (
+            PathAndQuery::from_static("/"),
+            HeaderValue::from_static(""),
+            Some(rejection),
+        ),
     };
     let (mut route, mut params) = (&view.unrouted, Params::default());
     if rejection.is_none() {
@@ -37,10 +44,22 @@ pub(super) async fn serve(connection: Rc<Connection>, request: Request<Incoming>
             Err(refused) => rejection = Some(refused),
         }
     }
+    // A client whose head has no clear meaning, or no end, is not asked for another one.
+    let close = rejection.as_ref().is_some_and(Rejection::ends_connection) && parts.version < Version::HTTP_2;
     let route = route.clone();
-    let client = connection.forwarder.client(&parts.headers, &view.gateway.config.server.trusted_proxies);
-    let exchange =
-        Exchange::new(parts, target, client.scheme, host, route.info.clone(), params, client.address, started);
+    let client = connection
+        .forwarder
+        .client(&parts.headers, &view.gateway.config.server.trusted_proxies);
+    let exchange = Exchange::new(
+        parts,
+        target,
+        client.scheme,
+        host,
+        route.info.clone(),
+        params,
+        client.address,
+        started,
+    );
     let mut completion = Completion::new(connection.clone(), view, route.clone(), exchange);
     let body = match rejection {
         Some(rejection) => {
@@ -49,7 +68,13 @@ pub(super) async fn serve(connection: Rc<Connection>, request: Request<Incoming>
         }
         None => run(&connection, &route, &mut completion, incoming).await,
     };
-    Ok(respond(&connection, completion, body))
+    let mut response = respond(&connection, completion, body);
+    if close {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 fn find<'v>(
@@ -67,7 +92,11 @@ fn find<'v>(
         headers: &parts.headers,
     };
     match view.gateway.router.find(&lookup) {
-        Found::Route { route, params } => view.routes.get(route).map(|route| (route, params)).ok_or(Rejection::NoRoute),
+        Found::Route { route, params } => view
+            .routes
+            .get(route)
+            .map(|route| (route, params))
+            .ok_or(Rejection::NoRoute),
         Found::MethodNotAllowed { allow } => {
             Err(HeaderValue::try_from(allow).map_or(Rejection::NoRoute, Rejection::MethodNotAllowed))
         }
@@ -115,10 +144,18 @@ fn client_body(
 ) -> Result<Body, Rejection> {
     let Some(state) = state else { return Ok(Body::Empty) };
     // What is said to be too large is not even begun.
-    if route.body_size.is_some_and(|limit| incoming.size_hint().lower() > limit) {
+    if route
+        .body_size
+        .is_some_and(|limit| incoming.size_hint().lower() > limit)
+    {
         return Err(Rejection::BodyTooLarge);
     }
-    Ok(Body::Client(ClientBody::new(incoming, route.body_size, state.clone(), connection.activity.clone())))
+    Ok(Body::Client(ClientBody::new(
+        incoming,
+        route.body_size,
+        state.clone(),
+        connection.activity.clone(),
+    )))
 }
 
 async fn backend(
@@ -132,7 +169,9 @@ async fn backend(
     let answered = match &route.backend {
         Some(Backend::Proxy(proxy)) => {
             let (exchange, asked) = completion.forward(&proxy.upstream.settings);
-            connection.forwarder.write(&mut exchange.headers, &exchange.host, &exchange.scheme);
+            connection
+                .forwarder
+                .write(&mut exchange.headers, &exchange.host, &exchange.scheme);
             match proxy.forward(exchange, body, state, copy, asked).await {
                 Ok(forwarded) => {
                     exchange.response.status = forwarded.response.status;
@@ -144,11 +183,14 @@ async fn backend(
         }
         Some(Backend::Redirect(redirect)) => {
             let exchange = completion.exchange();
-            redirect.answer(exchange).map(|reply| (pipeline::answer(exchange, reply), Outcome::Redirected))
+            redirect
+                .answer(exchange)
+                .map(|reply| (pipeline::answer(exchange, reply), Outcome::Redirected))
         }
-        Some(Backend::Fixed(fixed)) => {
-            Ok((pipeline::answer(completion.exchange(), fixed.answer()), Outcome::Responded))
-        }
+        Some(Backend::Fixed(fixed)) => Ok((
+            pipeline::answer(completion.exchange(), fixed.answer()),
+            Outcome::Responded,
+        )),
         None => Err(Rejection::NoRoute),
     };
     let (exchange, outcome) = completion.parts();

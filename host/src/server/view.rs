@@ -46,13 +46,18 @@ impl View {
         let metrics = &shared.metrics;
         let upstreams = gateway.config.upstreams.iter().map(|settings| {
             let known = previous.and_then(|view| view.upstreams.iter().find(|known| *known.settings == **settings));
-            known.cloned().unwrap_or_else(|| Upstream::new(settings, metrics, thread))
+            known
+                .cloned()
+                .unwrap_or_else(|| Upstream::new(settings, metrics, thread))
         });
         let upstreams: Vec<_> = upstreams.collect();
         let mut view = View {
             routes: Vec::with_capacity(gateway.routes.len()),
             unrouted: Rc::new(RouteView {
-                info: Arc::new(RouteInfo { name: UNROUTED.into(), timeout: Duration::from_secs(60) }),
+                info: Arc::new(RouteInfo {
+                    name: UNROUTED.into(),
+                    timeout: Duration::from_secs(60),
+                }),
                 pipeline: Pipeline::new(Vec::new()),
                 backend: None,
                 body_size: None,
@@ -78,15 +83,23 @@ impl View {
     }
 
     fn route(&mut self, route: &GatewayRoute, shared: &Shared, thread: usize, previous: Option<&View>) -> RouteView {
-        let stages = route.filters.iter().map(|filter| Rc::new(self.stage(route, filter, shared, thread, previous)));
+        let stages = route
+            .filters
+            .iter()
+            .map(|filter| Rc::new(self.stage(route, filter, shared, thread, previous)));
         let pipeline = Pipeline::new(stages.collect());
         let settings = &route.settings;
         RouteView {
             // The thread's own copy: counting references to a shared one would move its cache line between cores.
-            info: Arc::new(RouteInfo { name: settings.name.clone(), timeout: settings.timeout }),
+            info: Arc::new(RouteInfo {
+                name: settings.name.clone(),
+                timeout: settings.timeout,
+            }),
             pipeline,
             backend: Backend::new(&settings.backend, &self.upstreams),
-            body_size: settings.body_size.unwrap_or(self.gateway.config.server.limits.body_size),
+            body_size: settings
+                .body_size
+                .unwrap_or(self.gateway.config.server.limits.body_size),
             counters: RouteCounters::new(&shared.metrics, thread, settings.name.clone()),
         }
     }
@@ -134,7 +147,10 @@ impl View {
         let known = previous.and_then(|view| view.pools.iter().find(same)).cloned();
         let pool = known.unwrap_or_else(|| {
             let labels = vec![("plugin", plugin.clone())];
-            Pool::new(filter.filter.clone(), shared.metrics.counter(thread, FILTER_INSTANCES, labels))
+            Pool::new(
+                filter.filter.clone(),
+                shared.metrics.counter(thread, FILTER_INSTANCES, labels),
+            )
         });
         self.pools.push(pool.clone());
         pool

@@ -70,7 +70,11 @@ const LAST_COMPLETIONS: Duration = Duration::from_secs(1);
 impl Worker {
     fn new(index: usize, shared: Arc<Shared>) -> Rc<Worker> {
         let version = shared.version.load(Ordering::Acquire);
-        let counter = |reason: &str| shared.metrics.counter(index, CONNECTIONS_REFUSED, vec![("reason", reason.into())]);
+        let counter = |reason: &str| {
+            shared
+                .metrics
+                .counter(index, CONNECTIONS_REFUSED, vec![("reason", reason.into())])
+        };
         Rc::new(Worker {
             index,
             view: RefCell::new(Rc::new(View::new(&shared, index, None))),

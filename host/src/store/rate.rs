@@ -37,7 +37,11 @@ impl Quota {
         let governed = quota.governed().ok_or("the rate is more than one in a nanosecond")?;
         // The whole burst must fit the clock, with room to spare.
         let refill = governed.replenish_interval().as_nanos() * u128::from(burst.get());
-        if refill > u128::from(u64::MAX / 4) { Err("the burst takes more than a century to refill") } else { Ok(quota) }
+        if refill > u128::from(u64::MAX / 4) {
+            Err("the burst takes more than a century to refill")
+        } else {
+            Ok(quota)
+        }
     }
 
     fn governed(&self) -> Option<governor::Quota> {
@@ -89,27 +93,53 @@ impl RateStore {
         self.used.store(self.start.elapsed().as_secs(), Ordering::Relaxed);
         let key = self.digest(key);
         let Some(cost) = NonZeroU32::new(cost) else {
-            return Taken { allowed: true, remaining: self.burst.get(), reset: Duration::ZERO, retry_after: Duration::ZERO };
+            return Taken {
+                allowed: true,
+                remaining: self.burst.get(),
+                reset: Duration::ZERO,
+                retry_after: Duration::ZERO,
+            };
         };
         if cost > self.burst {
             let never = self.refill(0);
-            return Taken { allowed: false, remaining: 0, reset: never, retry_after: never };
+            return Taken {
+                allowed: false,
+                remaining: 0,
+                reset: never,
+                retry_after: never,
+            };
         }
         match self.limiter.check_key_n(&key, cost) {
             Ok(Ok(state)) => {
                 let remaining = state.remaining_burst_capacity();
-                Taken { allowed: true, remaining, reset: self.refill(remaining), retry_after: Duration::ZERO }
+                Taken {
+                    allowed: true,
+                    remaining,
+                    reset: self.refill(remaining),
+                    retry_after: Duration::ZERO,
+                }
             }
             Ok(Err(not_until)) => {
                 let wait = not_until.wait_time_from(self.clock.now());
                 // What is left is what the wait leaves of the cost; at least nothing.
-                let missing = u32::try_from(wait.as_nanos().div_ceil(self.interval.as_nanos().max(1))).unwrap_or(u32::MAX);
+                let missing =
+                    u32::try_from(wait.as_nanos().div_ceil(self.interval.as_nanos().max(1))).unwrap_or(u32::MAX);
                 let remaining = cost.get().saturating_sub(missing).min(self.burst.get());
-                Taken { allowed: false, remaining, reset: wait + self.refill(cost.get()), retry_after: wait }
+                Taken {
+                    allowed: false,
+                    remaining,
+                    reset: wait + self.refill(cost.get()),
+                    retry_after: wait,
+                }
             }
             Err(InsufficientCapacity(_)) => {
                 let never = self.refill(0);
-                Taken { allowed: false, remaining: 0, reset: never, retry_after: never }
+                Taken {
+                    allowed: false,
+                    remaining: 0,
+                    reset: never,
+                    retry_after: never,
+                }
             }
         }
     }
@@ -135,7 +165,10 @@ impl RateStore {
 
 impl std::fmt::Debug for RateStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RateStore").field("burst", &self.burst).field("interval", &self.interval).finish_non_exhaustive()
+        f.debug_struct("RateStore")
+            .field("burst", &self.burst)
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
     }
 }
 
@@ -153,7 +186,11 @@ const KEYS: usize = 1 << 20;
 impl Arrivals {
     fn new(clock: DefaultClock) -> Arrivals {
         let start = clock.now();
-        Arrivals { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), clock, start }
+        Arrivals {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            clock,
+            start,
+        }
     }
 
     /// Makes room in a full shard. A key whose arrival time has passed is as good as new, so nothing is lost with it;

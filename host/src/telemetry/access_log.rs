@@ -80,19 +80,32 @@ impl Writer {
     /// The log file cannot be opened.
     pub(crate) fn start(to: &resolved::AccessLog) -> io::Result<Writer> {
         let out: Box<dyn Write + Send> = match to {
-            resolved::AccessLog::Off => return Ok(Writer { queue: None, thread: None }),
+            resolved::AccessLog::Off => {
+                return Ok(Writer {
+                    queue: None,
+                    thread: None,
+                });
+            }
             resolved::AccessLog::Stdout => Box::new(io::stdout()),
             resolved::AccessLog::Stderr => Box::new(io::stderr()),
             resolved::AccessLog::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
         };
         let (queue, lines) = sync_channel(QUEUE);
-        let thread = thread::Builder::new().name("access-log".into()).spawn(move || write(out, &lines))?;
-        Ok(Writer { queue: Some(queue), thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write(out, &lines))?;
+        Ok(Writer {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
     }
 
     /// A way to the log for one thread.
     pub(crate) fn handle(&self, metrics: &Metrics, thread: usize) -> AccessLog {
-        AccessLog { queue: self.queue.clone(), dropped: metrics.counter(thread, ACCESS_LOG_DROPPED, Vec::new()) }
+        AccessLog {
+            queue: self.queue.clone(),
+            dropped: metrics.counter(thread, ACCESS_LOG_DROPPED, Vec::new()),
+        }
     }
 }
 

@@ -12,11 +12,13 @@ pub(crate) struct Counter(Arc<AtomicU64>);
 impl Counter {
     pub(crate) fn add(&self, count: u64) {
         // Not `fetch_add`: there is one writer, and a locked instruction costs five times as much.
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        self.0
+            .store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
     pub(crate) fn sub(&self, count: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(count), Ordering::Relaxed);
+        self.0
+            .store(self.0.load(Ordering::Relaxed).wrapping_sub(count), Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -26,8 +28,9 @@ impl Counter {
 
 /// Upper bounds of buckets in seconds, those of OpenTelemetry's HTTP conventions with two finer ones in front: a gateway's
 /// own work is far below their first, 5 ms.
-pub(crate) const BUCKETS: [f64; 16] =
-    [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+pub(crate) const BUCKETS: [f64; 16] = [
+    0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
 
 /// One thread's part of a distribution of durations.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +45,12 @@ struct HistogramCells {
 impl Histogram {
     pub(crate) fn record(&self, duration: Duration) {
         let seconds = duration.as_secs_f64();
-        let bucket = BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKETS.len());
-        let bump = |cell: &AtomicU64, by: u64| cell.store(cell.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+        let bucket = BUCKETS
+            .iter()
+            .position(|bound| seconds <= *bound)
+            .unwrap_or(BUCKETS.len());
+        let bump =
+            |cell: &AtomicU64, by: u64| cell.store(cell.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
         bump(&self.0.buckets[bucket], 1);
         bump(&self.0.sum_us, u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
     }

@@ -69,22 +69,50 @@ struct Families {
 impl Metrics {
     /// One thread's part of a counter; the same again for the same labels.
     pub(crate) fn counter(&self, thread: usize, name: &'static str, labels: Labels) -> Counter {
-        self.families().counters.entry(name).or_default().entry(labels).or_default().entry(thread).or_default().clone()
+        self.families()
+            .counters
+            .entry(name)
+            .or_default()
+            .entry(labels)
+            .or_default()
+            .entry(thread)
+            .or_default()
+            .clone()
     }
 
     /// One thread's part of a gauge.
     pub(crate) fn gauge(&self, thread: usize, name: &'static str, labels: Labels) -> Counter {
-        self.families().gauges.entry(name).or_default().entry(labels).or_default().entry(thread).or_default().clone()
+        self.families()
+            .gauges
+            .entry(name)
+            .or_default()
+            .entry(labels)
+            .or_default()
+            .entry(thread)
+            .or_default()
+            .clone()
     }
 
     /// One thread's part of a histogram.
     pub(crate) fn histogram(&self, thread: usize, name: &'static str, labels: Labels) -> Histogram {
-        self.families().histograms.entry(name).or_default().entry(labels).or_default().entry(thread).or_default().clone()
+        self.families()
+            .histograms
+            .entry(name)
+            .or_default()
+            .entry(labels)
+            .or_default()
+            .entry(thread)
+            .or_default()
+            .clone()
     }
 
     /// A gauge that is read when somebody looks.
     pub(crate) fn reading(&self, name: &'static str, labels: Labels, read: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.families().readings.entry(name).or_default().insert(labels, Arc::new(read));
+        self.families()
+            .readings
+            .entry(name)
+            .or_default()
+            .insert(labels, Arc::new(read));
     }
 
     /// Forgets readings of what a new configuration no longer has.
@@ -123,15 +151,28 @@ impl Collector for Scrape {
             let mut metric = encoder.encode_descriptor(name, help(name), None, MetricType::Counter)?;
             for (labels, parts) in series {
                 let total: u64 = parts.values().map(Counter::get).sum();
-                metric.encode_family(&label_set(labels))?.encode_counter::<NoLabelSet, _, u64>(&total, None)?;
+                metric
+                    .encode_family(&label_set(labels))?
+                    .encode_counter::<NoLabelSet, _, u64>(&total, None)?;
             }
         }
         let gauges = families.gauges.iter().map(|(name, series)| {
-            let total = |parts: &BTreeMap<usize, Counter>| parts.values().fold(0, |sum: u64, part| sum.wrapping_add(part.get()));
-            (*name, series.iter().map(|(labels, parts)| (labels, total(parts))).collect::<Vec<_>>())
+            let total = |parts: &BTreeMap<usize, Counter>| {
+                parts.values().fold(0, |sum: u64, part| sum.wrapping_add(part.get()))
+            };
+            (
+                *name,
+                series
+                    .iter()
+                    .map(|(labels, parts)| (labels, total(parts)))
+                    .collect::<Vec<_>>(),
+            )
         });
         let readings = families.readings.iter().map(|(name, series)| {
-            (*name, series.iter().map(|(labels, read)| (labels, read())).collect::<Vec<_>>())
+            (
+                *name,
+                series.iter().map(|(labels, read)| (labels, read())).collect::<Vec<_>>(),
+            )
         });
         for (name, series) in gauges.chain(readings) {
             let mut metric = encoder.encode_descriptor(name, help(name), None, MetricType::Gauge)?;
@@ -163,7 +204,9 @@ fn label_set(labels: &Labels) -> Vec<(&'static str, &str)> {
 }
 
 fn help(name: &str) -> &'static str {
-    HELP.iter().find(|(known, _)| *known == name).map_or("", |(_, help)| help)
+    HELP.iter()
+        .find(|(known, _)| *known == name)
+        .map_or("", |(_, help)| help)
 }
 
 /// What one thread counts for one route.
@@ -179,7 +222,12 @@ pub(crate) struct RouteCounters {
 
 impl RouteCounters {
     pub(crate) fn new(metrics: &Metrics, thread: usize, route: Arc<str>) -> RouteCounters {
-        RouteCounters { metrics: metrics.clone(), thread, route, durations: RefCell::default() }
+        RouteCounters {
+            metrics: metrics.clone(),
+            thread,
+            route,
+            durations: RefCell::default(),
+        }
     }
 
     /// One exchange has ended.
@@ -229,7 +277,13 @@ pub(crate) struct FilterCounters {
 }
 
 impl FilterCounters {
-    pub(crate) fn new(metrics: &Metrics, thread: usize, filter: &Arc<str>, plugin: &Arc<str>, phases: crate::pipeline::Phases) -> FilterCounters {
+    pub(crate) fn new(
+        metrics: &Metrics,
+        thread: usize,
+        filter: &Arc<str>,
+        plugin: &Arc<str>,
+        phases: crate::pipeline::Phases,
+    ) -> FilterCounters {
         let calls = Phase::ALL.map(|phase| {
             if !phases.contains(phase) {
                 return Counter::default();
@@ -241,7 +295,13 @@ impl FilterCounters {
             ];
             metrics.counter(thread, FILTER_CALLS, labels)
         });
-        FilterCounters { metrics: metrics.clone(), thread, filter: filter.clone(), plugin: plugin.clone(), calls }
+        FilterCounters {
+            metrics: metrics.clone(),
+            thread,
+            filter: filter.clone(),
+            plugin: plugin.clone(),
+            calls,
+        }
     }
 
     pub(crate) fn calls(&self, phase: Phase) -> &Counter {
@@ -271,7 +331,11 @@ mod tests {
         metrics.counter(0, RELOADS, label()).add(2);
         metrics.counter(1, RELOADS, label()).add(3);
 
-        assert!(metrics.encode().contains("portcullis_reloads_total{result=\"ok\"} 5"), "{}", metrics.encode());
+        assert!(
+            metrics.encode().contains("portcullis_reloads_total{result=\"ok\"} 5"),
+            "{}",
+            metrics.encode()
+        );
     }
 
     #[test]
@@ -283,7 +347,10 @@ mod tests {
 
         let text = metrics.encode();
 
-        assert!(text.contains("http_route=\"users\"") && text.contains("http_request_method=\"_OTHER\""), "{text}");
+        assert!(
+            text.contains("http_route=\"users\"") && text.contains("http_request_method=\"_OTHER\""),
+            "{text}"
+        );
         assert!(!text.contains("BREW"));
     }
 }

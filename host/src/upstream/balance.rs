@@ -21,7 +21,10 @@ impl Balancer {
         match balance {
             // Threads begin at different targets, or all would send their first request to the same one.
             Balance::RoundRobin => Balancer::RoundRobin(RefCell::new(
-                targets.iter().map(|target| i64::from(fastrand::u32(0..=target.weight))).collect(),
+                targets
+                    .iter()
+                    .map(|target| i64::from(fastrand::u32(0..=target.weight)))
+                    .collect(),
             )),
             Balance::LeastRequest => Balancer::LeastRequest,
         }
@@ -49,8 +52,12 @@ impl Balancer {
             }
             Balancer::LeastRequest => {
                 let first = draw(targets, tried, None)?;
-                let Some(second) = draw(targets, tried, Some(first)) else { return Some(first) };
-                let load = |place: usize| (targets[place].active.get() as u64 + 1) * 1_000_000 / u64::from(targets[place].weight);
+                let Some(second) = draw(targets, tried, Some(first)) else {
+                    return Some(first);
+                };
+                let load = |place: usize| {
+                    (targets[place].active.get() as u64 + 1) * 1_000_000 / u64::from(targets[place].weight)
+                };
                 Some(if load(second) < load(first) { second } else { first })
             }
         }

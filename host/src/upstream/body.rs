@@ -32,7 +32,14 @@ impl UpstreamBody {
         request: Option<Rc<ClientBodyState>>,
         limit: Duration,
     ) -> UpstreamBody {
-        let mut body = UpstreamBody { incoming, lease: Some(lease), request, limit, last: None, timer: None };
+        let mut body = UpstreamBody {
+            incoming,
+            lease: Some(lease),
+            request,
+            limit,
+            last: None,
+            timer: None,
+        };
         if body.incoming.is_end_stream() {
             body.ended();
         }
@@ -65,7 +72,9 @@ impl UpstreamBody {
     /// One timer serves all the waits of a body: when it fires it looks how long the wait at hand has been.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let last = *self.last.get_or_insert_with(Instant::now);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(last + self.limit)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(last + self.limit)));
         loop {
             ready!(timer.as_mut().poll(cx));
             let due = last + self.limit;

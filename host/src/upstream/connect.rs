@@ -36,6 +36,9 @@ const HEAD_SIZE: usize = 64 << 10;
 /// Fields of a response's head at most. Services are more generous with them than clients.
 const HEAD_FIELDS: usize = 200;
 
+/// Bytes buffered for one connection.
+const BUFFER: usize = 128 << 10;
+
 /// How often an HTTP/2 connection in use is asked whether it is alive, and how long it may take to say so: many requests
 /// share it, so a dead one must be found out.
 const PING: Duration = Duration::from_secs(10);
@@ -53,18 +56,20 @@ pub(crate) async fn connect(address: &str, http2: bool, limit: Duration) -> Resu
         stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
         if http2 {
-            let (sender, connection) =
-                http2::Builder::new(LocalExecutor)
-                    .timer(TokioTimer::new())
-                    .keep_alive_interval(PING)
-                    .keep_alive_timeout(PONG)
-                    .handshake::<_, Body>(io)
-                    .await?;
+            let (sender, connection) = http2::Builder::new(LocalExecutor)
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING)
+                .keep_alive_timeout(PONG)
+                .handshake::<_, Body>(io)
+                .await?;
             tokio::task::spawn_local(async move { log_end(connection.await) });
             Ok(Connection::Http2(sender))
         } else {
             let mut builder = http1::Builder::new();
-            builder.max_headers(HEAD_FIELDS).max_header_size(HEAD_SIZE);
+            builder
+                .max_headers(HEAD_FIELDS)
+                .max_header_size(HEAD_SIZE)
+                .max_buf_size(BUFFER);
             let (sender, connection) = builder.handshake::<_, Body>(io).await?;
             tokio::task::spawn_local(async move { log_end(connection.await) });
             Ok(Connection::Http1(sender))
@@ -98,7 +103,6 @@ impl Connection {
     }
 
     /// Sends a request. Where nothing of it has been sent, the error gives it back.
-    #[expect(clippy::result_large_err, reason = "hyper's own error, which gives the request back")]
     pub(crate) async fn send(
         &mut self,
         request: Request<Body>,

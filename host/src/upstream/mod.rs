@@ -13,8 +13,8 @@ pub(crate) use self::balance::Balancer;
 pub(crate) use self::body::UpstreamBody;
 pub(crate) use self::pool::{Lease, TargetPool};
 use crate::config::resolved;
-use crate::telemetry::metrics::{Metrics, UPSTREAM_REQUESTS};
 use crate::telemetry::Counter;
+use crate::telemetry::metrics::{Metrics, UPSTREAM_REQUESTS};
 
 /// An upstream as one thread uses it: its own connections, its own counts.
 pub(crate) struct Upstream {
@@ -58,7 +58,11 @@ impl Upstream {
         });
         let targets: Vec<_> = targets.collect();
         let balancer = Balancer::new(settings.balance, &targets);
-        Rc::new(Upstream { settings: settings.clone(), targets, balancer })
+        Rc::new(Upstream {
+            settings: settings.clone(),
+            targets,
+            balancer,
+        })
     }
 
     /// Closes connections that have been idle for too long.

@@ -36,12 +36,18 @@ pub(crate) struct Lease {
 
 impl TargetPool {
     pub(crate) fn new(keep: usize, keep_for: Duration) -> TargetPool {
-        TargetPool { idle: RefCell::default(), keep, keep_for }
+        TargetPool {
+            idle: RefCell::default(),
+            keep,
+            keep_for,
+        }
     }
 
     /// Closes what has been idle for too long, or was closed by the peer.
     pub(crate) fn evict_idle(&self) {
-        self.idle.borrow_mut().retain(|idle| !idle.connection.is_closed() && idle.since.elapsed() < self.keep_for);
+        self.idle
+            .borrow_mut()
+            .retain(|idle| !idle.connection.is_closed() && idle.since.elapsed() < self.keep_for);
     }
 
     fn take(&self) -> Option<Connection> {
@@ -52,7 +58,10 @@ impl TargetPool {
             }
             if let Connection::Http2(sender) = &connection {
                 let shared = Connection::Http2(sender.clone());
-                idle.push_back(Idle { connection, since: Instant::now() });
+                idle.push_back(Idle {
+                    connection,
+                    since: Instant::now(),
+                });
                 return Some(shared);
             }
             return Some(connection);
@@ -68,7 +77,10 @@ impl TargetPool {
         if idle.len() >= self.keep {
             idle.pop_front();
         }
-        idle.push_back(Idle { connection, since: Instant::now() });
+        idle.push_back(Idle {
+            connection,
+            since: Instant::now(),
+        });
     }
 }
 
@@ -79,7 +91,12 @@ impl Lease {
         while let Some(mut connection) = target.pool.take() {
             // One that its peer keeps busy, still unread from the last request, is not worth waiting for.
             if matches!(timeout(limit.min(SETTLE), connection.ready()).await, Ok(Ok(()))) {
-                return Ok(Lease { connection, reused: true, target: target.clone(), _in_flight: in_flight });
+                return Ok(Lease {
+                    connection,
+                    reused: true,
+                    target: target.clone(),
+                    _in_flight: in_flight,
+                });
             }
         }
         Lease::fresh(target, in_flight, http2, limit).await
@@ -95,7 +112,12 @@ impl Lease {
         if let Connection::Http2(sender) = &connection {
             target.pool.put(Connection::Http2(sender.clone()));
         }
-        Ok(Lease { connection, reused: false, target: target.clone(), _in_flight: in_flight })
+        Ok(Lease {
+            connection,
+            reused: false,
+            target: target.clone(),
+            _in_flight: in_flight,
+        })
     }
 
     /// Gives the connection back for other exchanges: its response has been read to the end, and its request sent.

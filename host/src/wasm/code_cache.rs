@@ -26,7 +26,10 @@ impl CodeCache {
             Ok(()) => {
                 let mut hasher = DefaultHasher::new();
                 engine.precompile_compatibility_hash().hash(&mut hasher);
-                Some(CodeCache { folder: folder.to_owned(), engine: hasher.finish() })
+                Some(CodeCache {
+                    folder: folder.to_owned(),
+                    engine: hasher.finish(),
+                })
             }
             Err(error) => {
                 tracing::warn!(folder = %folder.display(), %error, "compiled code is not cached");
@@ -42,7 +45,11 @@ impl CodeCache {
             return Ok(component);
         }
         let component = Component::new(engine, bytes)?;
-        if let Err(error) = component.serialize().map_err(io::Error::other).and_then(|code| self.save(&file, &code)) {
+        if let Err(error) = component
+            .serialize()
+            .map_err(io::Error::other)
+            .and_then(|code| self.save(&file, &code))
+        {
             tracing::warn!(file = %file.display(), %error, "compiled code could not be kept");
         }
         Ok(component)

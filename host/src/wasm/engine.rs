@@ -51,10 +51,21 @@ impl Engine {
         let engine = wasmtime::Engine::new(&config(settings.instances)).map_err(failed)?;
         let linker = linker(&engine).map_err(failed)?;
         let ticker = Ticker::start(&engine).map_err(|error| EngineError(error.to_string()))?;
-        let code_cache = settings.cache.as_ref().and_then(|folder: &PathBuf| CodeCache::open(folder, &engine));
+        let code_cache = settings
+            .cache
+            .as_ref()
+            .and_then(|folder: &PathBuf| CodeCache::open(folder, &engine));
         // Half of all instances: slow bodies must not starve the calls that take microseconds.
         let stream_slots = Arc::new(AtomicUsize::new((settings.instances / 2).max(1) as usize));
-        Ok(Engine { shared: Arc::new(Shared { engine, linker, code_cache, stream_slots, ticker }) })
+        Ok(Engine {
+            shared: Arc::new(Shared {
+                engine,
+                linker,
+                code_cache,
+                stream_slots,
+                ticker,
+            }),
+        })
     }
 
     pub(super) fn inner(&self) -> &wasmtime::Engine {
@@ -165,7 +176,11 @@ impl Ticker {
             while !ticking.stop.load(Ordering::Relaxed) {
                 thread::sleep(if quiet < PATIENCE { TICK } else { REST });
                 engine.increment_epoch();
-                quiet = if ticking.called.swap(false, Ordering::Relaxed) { 0 } else { quiet.saturating_add(1) };
+                quiet = if ticking.called.swap(false, Ordering::Relaxed) {
+                    0
+                } else {
+                    quiet.saturating_add(1)
+                };
             }
         };
         thread::Builder::new().name("epoch".into()).spawn(tick)?;

@@ -59,7 +59,12 @@ const FRAMES: usize = 16;
 
 impl Failure {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Failure {
-        Failure { reason, detail: detail.into(), backtrace: Vec::new(), stderr: String::new() }
+        Failure {
+            reason,
+            detail: detail.into(),
+            backtrace: Vec::new(),
+            stderr: String::new(),
+        }
     }
 
     /// Reads what wasmtime says of a call that did not return.
@@ -76,7 +81,10 @@ impl Failure {
             None => error.root_cause().to_string(),
         };
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
-        Failure { backtrace, ..Failure::new(reason, detail) }
+        Failure {
+            backtrace,
+            ..Failure::new(reason, detail)
+        }
     }
 }
 
@@ -91,7 +99,10 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
 /// The function of a frame; with debug information, also those that were inlined into it, and their lines.
 fn names(frame: &wasmtime::FrameInfo) -> Vec<String> {
     let symbol = |symbol: &wasmtime::FrameSymbol| {
-        let place = symbol.file().zip(symbol.line()).map(|(file, line)| format!(" ({file}:{line})"));
+        let place = symbol
+            .file()
+            .zip(symbol.line())
+            .map(|(file, line)| format!(" ({file}:{line})"));
         Some(demangled(symbol.name()?) + &place.unwrap_or_default())
     };
     let symbols: Vec<String> = frame.symbols().iter().filter_map(symbol).collect();
@@ -105,7 +116,9 @@ fn names(frame: &wasmtime::FrameInfo) -> Vec<String> {
 }
 
 fn is_panic_machinery(name: &str) -> bool {
-    ["abort", "std::", "__rustc", "core::panicking", "rust_begin_unwind"].iter().any(|own| name.starts_with(own))
+    ["abort", "std::", "__rustc", "core::panicking", "rust_begin_unwind"]
+        .iter()
+        .any(|own| name.starts_with(own))
 }
 
 /// A Rust symbol as people write it, without its hash.
@@ -116,7 +129,11 @@ fn demangled(name: &str) -> String {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason.as_str(), self.detail)?;
-        if self.stderr.is_empty() { Ok(()) } else { write!(f, " ({})", self.stderr.trim().replace('\n', " ")) }
+        if self.stderr.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.stderr.trim().replace('\n', " "))
+        }
     }
 }
 

@@ -80,6 +80,9 @@ impl Filter {
 // Settings hold secrets, so they are left out.
 impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Filter").field("plugin", &self.plugin).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Filter")
+            .field("plugin", &self.plugin)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

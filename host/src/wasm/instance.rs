@@ -57,10 +57,18 @@ static NOBODY: LazyLock<Arc<Labels>> = LazyLock::new(|| Arc::new(Labels::default
 impl Instance {
     /// Instantiates and configures.
     pub(super) async fn start(filter: &Arc<Filter>) -> Result<Box<Instance>, Failure> {
-        let mut store = store(&filter.engine, filter.limits.memory, filter.limits.cpu, Some(filter.clone()));
+        let mut store = store(
+            &filter.engine,
+            filter.limits.memory,
+            filter.limits.cpu,
+            Some(filter.clone()),
+        );
         let started = within(filter.limits.time, async {
             let bindings = filter.plugin.pre.instantiate_async(&mut store).await?;
-            let configured = bindings.portcullis_filter_filter().call_configure(&mut store, &filter.settings).await?;
+            let configured = bindings
+                .portcullis_filter_filter()
+                .call_configure(&mut store, &filter.settings)
+                .await?;
             wasmtime::Result::Ok((bindings, configured))
         });
         let started: Option<wasmtime::Result<_>> = started.await;
@@ -68,7 +76,10 @@ impl Instance {
         let (bindings, configured) = match started {
             Some(Ok(started)) => started,
             Some(Err(error)) if error.is::<PoolConcurrencyLimitError>() => {
-                return Err(Failure::new(Reason::Exhausted, "all filter instances are busy (`wasm.instances`)"));
+                return Err(Failure::new(
+                    Reason::Exhausted,
+                    "all filter instances are busy (`wasm.instances`)",
+                ));
             }
             Some(Err(error)) => {
                 let mut failure = Failure::of_call(&error, store.data_mut().memory.take_refused());
@@ -82,7 +93,12 @@ impl Instance {
         };
         configured.map_err(|refused| Failure::new(Reason::Error, refused))?;
         let at_rest = store.data().memory.used();
-        Ok(Box::new(Instance { store, bindings, calls: 0, at_rest }))
+        Ok(Box::new(Instance {
+            store,
+            bindings,
+            calls: 0,
+            at_rest,
+        }))
     }
 
     /// Makes one call for an exchange, which is lent to the instance meanwhile. The exchange comes back in any case, also
@@ -102,7 +118,9 @@ impl Instance {
         &mut self,
         call: impl AsyncFnOnce(&Guest, &mut Store<HostState>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
-        let Instance { store, bindings, calls, .. } = self;
+        let Instance {
+            store, bindings, calls, ..
+        } = self;
         *calls += 1;
         store.data_mut().ticks = 0;
         store.set_epoch_deadline(1);
@@ -125,9 +143,15 @@ impl Instance {
             }
             Some(Err(error)) => {
                 let failure = Failure::of_call(&error, state.memory.take_refused());
-                Err(Failure { stderr: printed, ..failure })
+                Err(Failure {
+                    stderr: printed,
+                    ..failure
+                })
             }
-            None => Err(Failure { stderr: printed, ..Failure::new(Reason::Time, timed_out(limit)) }),
+            None => Err(Failure {
+                stderr: printed,
+                ..Failure::new(Reason::Time, timed_out(limit))
+            }),
         }
     }
 
@@ -209,7 +233,9 @@ fn store(engine: &Engine, memory: usize, cpu: Duration, filter: Option<Arc<Filte
         world: EmptyWorld::default(),
         memory: MemoryLimit::new(memory),
         ticks: 0,
-        budget: u32::try_from(cpu.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX).max(1),
+        budget: u32::try_from(cpu.as_millis() / TICK.as_millis())
+            .unwrap_or(u32::MAX)
+            .max(1),
     };
     let mut store = Store::new(engine.inner(), state);
     store.limiter(|state| &mut state.memory);

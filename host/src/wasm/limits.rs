@@ -15,7 +15,11 @@ const TABLE_ELEMENTS: usize = 20_000;
 
 impl MemoryLimit {
     pub(super) fn new(limit: usize) -> MemoryLimit {
-        MemoryLimit { limit, used: 0, refused: false }
+        MemoryLimit {
+            limit,
+            used: 0,
+            refused: false,
+        }
     }
 
     /// Whether growth was refused since the last time this was asked.

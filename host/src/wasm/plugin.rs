@@ -98,28 +98,36 @@ impl Plugin {
         let component = component.map_err(invalid)?;
         let capabilities = check_imports(engine, &component, grants)?;
         check_exports(engine, &component)?;
-        let pre = engine.linker().instantiate_pre(&component).and_then(v0_1::PluginPre::new);
+        let pre = engine
+            .linker()
+            .instantiate_pre(&component)
+            .and_then(v0_1::PluginPre::new);
         let pre = pre.map_err(|error| PluginError::Mismatch(format!("{error:#}")))?;
         let manifest = instance::describe(engine, &pre).await.map_err(PluginError::Describe)?;
-        Ok(Arc::new(Plugin { manifest, capabilities, hash, pre }))
+        Ok(Arc::new(Plugin {
+            manifest,
+            capabilities,
+            hash,
+            pre,
+        }))
     }
 }
 
 fn check_exports(engine: &Engine, component: &Component) -> Result<(), PluginError> {
     let ty = component.component_type();
-    let filter = ty.exports(engine.inner()).find_map(|(name, _)| name.strip_prefix("portcullis:filter/filter@"));
+    let filter = ty
+        .exports(engine.inner())
+        .find_map(|(name, _)| name.strip_prefix("portcullis:filter/filter@"));
     match filter {
         Some(version) if speaks(version) => Ok(()),
-        Some(version) => Err(PluginError::OtherVersion { found: version.to_owned() }),
+        Some(version) => Err(PluginError::OtherVersion {
+            found: version.to_owned(),
+        }),
         None => Err(PluginError::NoFilter),
     }
 }
 
-fn check_imports(
-    engine: &Engine,
-    component: &Component,
-    grants: &Grants,
-) -> Result<Vec<Capability>, PluginError> {
+fn check_imports(engine: &Engine, component: &Component, grants: &Grants) -> Result<Vec<Capability>, PluginError> {
     let ty = component.component_type();
     let mut wanted = Vec::new();
     for (name, item) in ty.imports(engine.inner()) {
@@ -131,14 +139,18 @@ fn check_imports(
             return Err(PluginError::UnknownImport(name.to_owned()));
         };
         if !speaks(version) {
-            return Err(PluginError::OtherVersion { found: version.to_owned() });
+            return Err(PluginError::OtherVersion {
+                found: version.to_owned(),
+            });
         }
         if interface == "http" {
             continue;
         }
         let capability = Capability::named(interface).ok_or_else(|| PluginError::UnknownImport(name.to_owned()))?;
         if !matches!(item.ty, ComponentItem::ComponentInstance(_)) {
-            return Err(PluginError::Mismatch(format!("`{name}` is not imported as an interface")));
+            return Err(PluginError::Mismatch(format!(
+                "`{name}` is not imported as an interface"
+            )));
         }
         if !capability.is_granted(grants) {
             return Err(PluginError::NotGranted(capability));
@@ -149,18 +161,25 @@ fn check_imports(
 }
 
 fn speaks(version: &str) -> bool {
-    version.strip_prefix(abi::VERSIONS).is_some_and(|rest| rest.starts_with('.'))
+    version
+        .strip_prefix(abi::VERSIONS)
+        .is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plugin").field("manifest", &self.manifest).field("hash", &self.hash).finish_non_exhaustive()
+        f.debug_struct("Plugin")
+            .field("manifest", &self.manifest)
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
     }
 }

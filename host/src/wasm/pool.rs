@@ -18,6 +18,7 @@ use crate::telemetry::Counter;
 /// Ready instances of one filter on one thread. A call checks one out exclusively; one that failed never comes back.
 pub(crate) struct Pool {
     filter: Arc<Filter>,
+    #[expect(clippy::vec_box, reason = "a check-out moves a pointer, not a store")]
     ready: RefCell<Vec<Box<Instance>>>,
     created: Counter,
 }
@@ -48,7 +49,11 @@ pub(crate) struct Lease {
 
 impl Pool {
     pub(crate) fn new(filter: Arc<Filter>, created: Counter) -> Rc<Pool> {
-        Rc::new(Pool { filter, ready: RefCell::default(), created })
+        Rc::new(Pool {
+            filter,
+            ready: RefCell::default(),
+            created,
+        })
     }
 
     pub(crate) fn filter(&self) -> &Arc<Filter> {
@@ -96,7 +101,9 @@ impl Pool {
     ) -> Result<Flow, Failure> {
         let mut lease = self.check_out().await?;
         let flow = lease.instance.call(exchange, labels, async |guest, store| {
-            guest.call_on_response(store, RequestHandle::lend(), ResponseHandle::lend()).await
+            guest
+                .call_on_response(store, RequestHandle::lend(), ResponseHandle::lend())
+                .await
         });
         match flow.await?.map_err(said)? {
             guest::ResponseFlow::Next => lease.keep_with(Flow::Next),
@@ -115,7 +122,9 @@ impl Pool {
     ) -> Result<BodyFlow, Failure> {
         let mut lease = self.check_out().await?;
         let flow = lease.instance.call(exchange, labels, async |guest, store| {
-            guest.call_on_response_body(store, RequestHandle::lend(), ResponseHandle::lend(), body).await
+            guest
+                .call_on_response_body(store, RequestHandle::lend(), ResponseHandle::lend(), body)
+                .await
         });
         let flow = flow.await?.map_err(said)?;
         lease.keep_body_flow(flow)
@@ -154,7 +163,10 @@ impl Pool {
                 Box::pin(Instance::start(&self.filter)).await?
             }
         };
-        Ok(Lease { instance, pool: self.clone() })
+        Ok(Lease {
+            instance,
+            pool: self.clone(),
+        })
     }
 }
 
@@ -177,20 +189,28 @@ impl Lease {
         if self.pool.filter.plugin.manifest.phases.contains(phase) {
             return self.keep_with(Flow::BufferBody(limit));
         }
-        let detail = format!("it asks for a body, but its manifest does not name the phase `{}`", phase.as_str());
+        let detail = format!(
+            "it asks for a body, but its manifest does not name the phase `{}`",
+            phase.as_str()
+        );
         Err(Failure::new(Reason::Malformed, detail))
     }
 
     fn transforming(self, transform: ResourceAny, id: ExchangeId) -> Result<Flow, Failure> {
         let Some(slot) = self.pool.filter.engine.stream_slot() else {
-            return Err(Failure::new(Reason::Exhausted, "too many bodies are being transformed (`wasm.instances`)"));
+            return Err(Failure::new(
+                Reason::Exhausted,
+                "too many bodies are being transformed (`wasm.instances`)",
+            ));
         };
         Ok(Flow::TransformBody(Transform::new(self, transform, slot, id)))
     }
 
     fn keep_reply<F>(self, reply: guest::Reply, flow: impl FnOnce(Reply) -> F) -> Result<F, Failure> {
         self.keep();
-        v0_1::reply(reply).map(flow).map_err(|detail| Failure::new(Reason::Malformed, detail))
+        v0_1::reply(reply)
+            .map(flow)
+            .map_err(|detail| Failure::new(Reason::Malformed, detail))
     }
 
     fn keep_body_flow(self, flow: guest::BodyFlow) -> Result<BodyFlow, Failure> {

@@ -21,7 +21,11 @@ const CHUNK: usize = 64 << 10;
 impl Transform {
     pub(super) fn new(mut lease: Lease, resource: ResourceAny, slot: StreamSlot, id: ExchangeId) -> Transform {
         lease.instance.act_for(id);
-        Transform { lease, resource, _slot: slot }
+        Transform {
+            lease,
+            resource,
+            _slot: slot,
+        }
     }
 
     /// Takes a chunk and gives what can be sent on.
@@ -29,9 +33,10 @@ impl Transform {
         let resource = self.resource;
         let mut out = BytesMut::new();
         for part in chunk.chunks(CHUNK) {
-            let pushed = self.lease.instance.run(async |guest, store| {
-                guest.body_transform().call_push(store, resource, part).await
-            });
+            let pushed = self
+                .lease
+                .instance
+                .run(async |guest, store| guest.body_transform().call_push(store, resource, part).await);
             let pushed = pushed.await?.map_err(said)?;
             if chunk.len() <= CHUNK {
                 return Ok(pushed.into());

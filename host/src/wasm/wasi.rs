@@ -12,7 +12,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::instance::HostState;
 
 /// Interfaces that every plugin may import, since toolchains import them unasked. Everything else is a capability.
-pub(super) const ALLOWED: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
+pub(super) const ALLOWED: [&str; 5] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+];
 
 /// Bytes of output kept for one call; what comes after is dropped.
 const KEPT: usize = 4096;
@@ -31,7 +37,9 @@ impl EmptyWorld {
             return String::new();
         }
         match self.printed.0.lock() {
-            Ok(mut printed) => String::from_utf8_lossy(&std::mem::take(&mut *printed)).trim_end().to_owned(),
+            Ok(mut printed) => String::from_utf8_lossy(&std::mem::take(&mut *printed))
+                .trim_end()
+                .to_owned(),
             Err(_) => String::new(),
         }
     }
@@ -41,9 +49,17 @@ impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let EmptyWorld { context, printed } = &mut self.world;
         let ctx = context.get_or_insert_with(|| {
-            WasiCtx::builder().stdout(printed.clone()).stderr(printed.clone()).allow_tcp(false).allow_udp(false).build()
+            WasiCtx::builder()
+                .stdout(printed.clone())
+                .stderr(printed.clone())
+                .allow_tcp(false)
+                .allow_udp(false)
+                .build()
         });
-        WasiCtxView { ctx, table: &mut self.table }
+        WasiCtxView {
+            ctx,
+            table: &mut self.table,
+        }
     }
 }
 

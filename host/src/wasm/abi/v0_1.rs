@@ -71,7 +71,11 @@ fn first(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
 }
 
 fn every(headers: &HeaderMap, name: &str) -> Vec<Vec<u8>> {
-    headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
+    headers
+        .get_all(name)
+        .iter()
+        .map(|value| value.as_bytes().to_vec())
+        .collect()
 }
 
 fn fields(headers: &HeaderMap) -> Vec<Field> {
@@ -146,7 +150,12 @@ impl host::http::HostRequest for HostState {
     }
 
     fn append_header(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Edited {
-        edited(edit::append_header(&mut self.exchange, edit::Side::Request, &name, value))
+        edited(edit::append_header(
+            &mut self.exchange,
+            edit::Side::Request,
+            &name,
+            value,
+        ))
     }
 
     fn remove_header(&mut self, _: Resource<RequestHandle>, name: String) -> Edited {
@@ -192,7 +201,12 @@ impl host::http::HostResponse for HostState {
     }
 
     fn append_header(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Edited {
-        edited(edit::append_header(&mut self.exchange, edit::Side::Response, &name, value))
+        edited(edit::append_header(
+            &mut self.exchange,
+            edit::Side::Response,
+            &name,
+            value,
+        ))
     }
 
     fn remove_header(&mut self, _: Resource<ResponseHandle>, name: String) -> Edited {
@@ -211,7 +225,10 @@ pub(crate) fn reply(reply: guest::Reply) -> Result<crate::pipeline::Reply, Strin
         return Err(format!("reply with {} header fields", reply.headers.len()));
     }
     if reply.headers.iter().map(|field| field.value.len()).sum::<usize>() > edit::LONGEST_VALUE {
-        return Err(format!("reply with more than {} bytes of header fields", edit::LONGEST_VALUE));
+        return Err(format!(
+            "reply with more than {} bytes of header fields",
+            edit::LONGEST_VALUE
+        ));
     }
     let mut headers = HeaderMap::with_capacity(reply.headers.len());
     for field in reply.headers {
@@ -219,7 +236,11 @@ pub(crate) fn reply(reply: guest::Reply) -> Result<crate::pipeline::Reply, Strin
             .map_err(|refused| format!("reply with header {:?}: {refused}", cut(&field.name)))?;
         headers.append(name, value);
     }
-    Ok(crate::pipeline::Reply { status, headers, body: reply.body.into() })
+    Ok(crate::pipeline::Reply {
+        status,
+        headers,
+        body: reply.body.into(),
+    })
 }
 
 /// The start of a text that a plugin chose, for a message.
@@ -254,7 +275,10 @@ mod tests {
     fn a_reply_with_a_malformed_header_is_refused_with_its_name() {
         let bad = guest::Reply {
             status: 200,
-            headers: vec![Field { name: "x y".into(), value: vec![] }],
+            headers: vec![Field {
+                name: "x y".into(),
+                value: vec![],
+            }],
             body: vec![],
         };
 
@@ -265,7 +289,14 @@ mod tests {
 
     #[test]
     fn a_reply_cannot_have_an_interim_status() {
-        assert!(reply(guest::Reply { status: 100, headers: vec![], body: vec![] }).is_err());
+        assert!(
+            reply(guest::Reply {
+                status: 100,
+                headers: vec![],
+                body: vec![]
+            })
+            .is_err()
+        );
         assert_eq!(edit::reply_status(204), Some(StatusCode::NO_CONTENT));
     }
 }

@@ -31,7 +31,11 @@ pub(in crate::wasm) fn one_line(message: &str) -> Cow<'_, str> {
         end -= 1;
     }
     let message = &message[..end];
-    if message.chars().any(char::is_control) { message.escape_debug().to_string().into() } else { message.into() }
+    if message.chars().any(char::is_control) {
+        message.escape_debug().to_string().into()
+    } else {
+        message.into()
+    }
 }
 
 #[cfg(test)]

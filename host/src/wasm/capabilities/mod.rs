@@ -66,7 +66,10 @@ pub struct Services {
 impl Services {
     /// Services that fetch keys on this runtime, beside the threads that serve traffic; without one, nothing is fetched.
     pub fn new(background: Option<tokio::runtime::Handle>) -> Arc<Services> {
-        Arc::new(Services { limiters: rate_limit::Limiters::default(), key_sets: jwt::KeySets::new(background) })
+        Arc::new(Services {
+            limiters: rate_limit::Limiters::default(),
+            key_sets: jwt::KeySets::new(background),
+        })
     }
 
     /// Lets go of what no configuration has used for a while. Called after each reload.

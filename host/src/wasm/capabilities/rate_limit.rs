@@ -34,7 +34,10 @@ const LONGEST_PERIOD: Duration = Duration::from_secs(366 * 24 * 3600);
 impl Limiters {
     fn open(&self, scope: &str, quota: Quota) -> Arc<RateStore> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.entry((scope.to_owned(), quota)).or_insert_with(|| Arc::new(RateStore::new(quota))).clone()
+        stores
+            .entry((scope.to_owned(), quota))
+            .or_insert_with(|| Arc::new(RateStore::new(quota)))
+            .clone()
     }
 
     pub(super) fn forget_unused(&self) {
@@ -82,14 +85,20 @@ impl HostLimiter for HostState {
             Ok(quota) => quota,
             Err(refused) => return Ok(Err(refused.to_owned())),
         };
-        let limiter = OpenLimiter { name: options.name, quota, current: None };
+        let limiter = OpenLimiter {
+            name: options.name,
+            quota,
+            current: None,
+        };
         Ok(Ok(self.table.push(limiter)?))
     }
 
     fn check(&mut self, limiter: Resource<OpenLimiter>, key: Vec<u8>, cost: u32) -> wasmtime::Result<Decision> {
         let limiter = self.table.get_mut(&limiter)?;
         let Some(filter) = &self.filter else {
-            return Err(wasmtime::Error::msg("a limiter is used before the filter is configured"));
+            return Err(wasmtime::Error::msg(
+                "a limiter is used before the filter is configured",
+            ));
         };
         let counts = limiter.counts(&filter.services.limiters, &self.labels.scope);
         let taken = counts.take(&key, cost);

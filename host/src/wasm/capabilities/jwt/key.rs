@@ -27,7 +27,11 @@ impl Key {
         if secret.is_empty() {
             return Err("the secret is empty".to_owned());
         }
-        Ok(Key { id: None, decoding: DecodingKey::from_secret(secret), algorithms: HMAC.to_vec() })
+        Ok(Key {
+            id: None,
+            decoding: DecodingKey::from_secret(secret),
+            algorithms: HMAC.to_vec(),
+        })
     }
 
     /// A public key in PEM.
@@ -43,7 +47,11 @@ impl Key {
         } else {
             return Err("`pem` is no RSA, EC or Ed25519 public key in PEM".to_owned());
         };
-        Ok(Key { id: None, decoding, algorithms })
+        Ok(Key {
+            id: None,
+            decoding,
+            algorithms,
+        })
     }
 
     /// The usable keys of a JWK Set (RFC 7517 section 5): members that are not understood are passed over, as it says.
@@ -53,17 +61,32 @@ impl Key {
             keys: Vec<Value>,
         }
         let set: Set = serde_json::from_str(json).map_err(|error| format!("no JWK Set: {error}"))?;
-        let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+        let jwks = set
+            .keys
+            .into_iter()
+            .filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
         let keys: Vec<Key> = jwks.filter_map(|jwk| Key::jwk(&jwk)).collect();
-        if keys.is_empty() { Err("the JWK Set holds no key to verify with".to_owned()) } else { Ok(keys) }
+        if keys.is_empty() {
+            Err("the JWK Set holds no key to verify with".to_owned())
+        } else {
+            Ok(keys)
+        }
     }
 
     fn jwk(jwk: &Jwk) -> Option<Key> {
         let common = &jwk.common;
-        if common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
+        if common
+            .public_key_use
+            .as_ref()
+            .is_some_and(|purpose| *purpose != PublicKeyUse::Signature)
+        {
             return None;
         }
-        if common.key_operations.as_ref().is_some_and(|allowed| !allowed.contains(&KeyOperations::Verify)) {
+        if common
+            .key_operations
+            .as_ref()
+            .is_some_and(|allowed| !allowed.contains(&KeyOperations::Verify))
+        {
             return None;
         }
         let mut algorithms = match &jwk.algorithm {
@@ -84,7 +107,11 @@ impl Key {
         if algorithms.is_empty() {
             return None;
         }
-        Some(Key { id: common.key_id.clone(), decoding: DecodingKey::from_jwk(jwk).ok()?, algorithms })
+        Some(Key {
+            id: common.key_id.clone(),
+            decoding: DecodingKey::from_jwk(jwk).ok()?,
+            algorithms,
+        })
     }
 
     pub(super) fn decoding(&self) -> &DecodingKey {

@@ -65,7 +65,9 @@ impl Verifier {
                 KeySource::Pem(pem) => fixed.push(Key::pem(&pem)?),
                 KeySource::Jwks(json) => fixed.extend(Key::set(&json)?),
                 KeySource::JwksFile(name) | KeySource::JwksUrl(name) if !filter.names(&name) => {
-                    return Err(format!("the keys of `{name}` are asked for, but the settings do not name it"));
+                    return Err(format!(
+                        "the keys of `{name}` are asked for, but the settings do not name it"
+                    ));
                 }
                 KeySource::JwksFile(path) => remote.push(filter.services.key_sets.file(&path)?),
                 KeySource::JwksUrl(url) => remote.push(filter.services.key_sets.url(&url)?),
@@ -78,7 +80,14 @@ impl Verifier {
         if remote.is_empty() && !fixed.iter().any(usable) {
             return Err("no key fits any of the `algorithms`".to_owned());
         }
-        Ok(Verifier { fixed, remote, algorithms, validation, required: options.required_claims, patience: filter.limits.time / 2 })
+        Ok(Verifier {
+            fixed,
+            remote,
+            algorithms,
+            validation,
+            required: options.required_claims,
+            patience: filter.limits.time / 2,
+        })
     }
 
     async fn verify(&self, token: &str) -> Result<String, VerifyError> {
@@ -130,7 +139,8 @@ impl Verifier {
     fn try_key(&self, token: &str, algorithm: Algorithm, key: &Key) -> Result<String, VerifyError> {
         let mut validation = self.validation.clone();
         validation.algorithms = vec![algorithm];
-        let claims = decode::<Map<String, Value>>(token, key.decoding(), &validation).map_err(|error| refusal(&error))?;
+        let claims =
+            decode::<Map<String, Value>>(token, key.decoding(), &validation).map_err(|error| refusal(&error))?;
         let claims = claims.claims;
         match self.required.iter().find(|name| !claims.contains_key(*name)) {
             Some(missing) => Err(VerifyError::MissingClaim(missing.clone())),
@@ -178,7 +188,9 @@ impl HostVerifier for HostState {
             return Ok(Err("verifiers are opened in `configure` alone".to_owned()));
         }
         let Some(filter) = &self.filter else {
-            return Err(wasmtime::Error::msg("a verifier is opened before the filter is configured"));
+            return Err(wasmtime::Error::msg(
+                "a verifier is opened before the filter is configured",
+            ));
         };
         match Verifier::open(options, filter) {
             Ok(verifier) => Ok(Ok(self.table.push(OpenVerifier(Arc::new(verifier)))?)),

@@ -78,7 +78,10 @@ impl std::fmt::Debug for KeyList {
 
 impl KeySets {
     pub(in crate::wasm::capabilities) fn new(background: Option<Handle>) -> KeySets {
-        KeySets { background, sets: Mutex::default() }
+        KeySets {
+            background,
+            sets: Mutex::default(),
+        }
     }
 
     /// The key set at a URL; the first to ask starts fetching it.
@@ -202,7 +205,8 @@ async fn keep_reading(place: Place, set: Weak<RemoteKeys>) {
     }
 }
 
-type HttpsClient = Client<hyper_rustls::HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>, Empty<Bytes>>;
+type HttpsClient =
+    Client<hyper_rustls::HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>, Empty<Bytes>>;
 
 fn client() -> Option<HttpsClient> {
     let connector = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
@@ -231,21 +235,30 @@ async fn fetch(client: Option<&HttpsClient>, url: &Uri) -> Result<(KeyList, Dura
         let body = Limited::new(response.into_body(), FETCH_SIZE).collect().await;
         Ok((body.map_err(|error| error.to_string())?.to_bytes(), next))
     });
-    let (body, next) = fetched.await.map_err(|_| format!("no answer in {} s", FETCH_TIME.as_secs()))??;
+    let (body, next) = fetched
+        .await
+        .map_err(|_| format!("no answer in {} s", FETCH_TIME.as_secs()))??;
     let keys = Key::set(std::str::from_utf8(&body).map_err(|_| "it is not UTF-8")?)?;
     Ok((KeyList(keys), next))
 }
 
 /// `max-age` of `Cache-Control`, within bounds.
 fn freshness(headers: &http::HeaderMap) -> Duration {
-    let control = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let age = control.split(',').find_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok());
+    let control = headers
+        .get(header::CACHE_CONTROL)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let age = control
+        .split(',')
+        .find_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok());
     age.map_or(REFRESH, Duration::from_secs).clamp(SOONEST, LATEST)
 }
 
 fn read_file(path: &std::path::Path) -> Result<KeyList, String> {
     let json = std::fs::read_to_string(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
-    Key::set(&json).map(KeyList).map_err(|error| format!("`{}`: {error}", path.display()))
+    Key::set(&json)
+        .map(KeyList)
+        .map_err(|error| format!("`{}`: {error}", path.display()))
 }
 
 impl std::fmt::Display for Place {
