@@ -56,7 +56,7 @@ impl Rejection {
         match status {
             414 => Rejection::UriTooLong,
             431 => Rejection::HeadersTooLarge,
-            _ => Rejection::BadRequest("the request's head is not valid HTTP/1.1"),
+            _ => Rejection::BadRequest("the head of the request is malformed"),
         }
     }
 

@@ -225,7 +225,7 @@ fn check_request_line(line: &[u8]) -> Result<(), &'static str> {
         return Err("the request target holds a byte that must be percent-encoded");
     }
     if !matches!(version, b"HTTP/1.1" | b"HTTP/1.0") {
-        return Err("the version is neither HTTP/1.1 nor HTTP/1.0");
+        return Err("the version is not one that is spoken here");
     }
     Ok(())
 }
