@@ -1,4 +1,4 @@
-//! Bodies on their way through, of whatever origin, without a box around each.
+//! Bodies on their way through, of whatever origin.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -16,16 +16,16 @@ use crate::server::activity::Activity;
 use crate::server::wait::Watch;
 use crate::upstream::UpstreamBody;
 
-/// The body of a request or response.
+/// The body of a request or response. Small, since it is handed on from layer to layer many times.
 pub(crate) enum Body {
     /// None at all.
     Empty,
     /// All of it, and the trailers that came with it.
-    Full(Bytes, Option<HeaderMap>),
+    Full(Bytes, Option<Box<HeaderMap>>),
     /// What a client is sending.
-    Client(ClientBody),
+    Client(Box<ClientBody>),
     /// What a target is sending.
-    Upstream(UpstreamBody),
+    Upstream(Box<UpstreamBody>),
     /// What a filter makes of another body.
     Transformed(Box<Transformed>),
 }
@@ -111,7 +111,7 @@ impl HttpBody for Body {
                 }
                 let trailers = trailers.take();
                 *body = Body::Empty;
-                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(*trailers))))
             }
             Body::Client(client) => client.poll_frame(cx),
             Body::Upstream(upstream) => upstream.poll_frame(cx),

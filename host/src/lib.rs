@@ -2,6 +2,8 @@
 //!
 //! The path of a request through these modules, and the rules that hold between them, are in `host/README.md`.
 
+#[doc(hidden)]
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod gateway;

@@ -33,7 +33,7 @@ pub(crate) struct Forwarded {
     pub(crate) body: Body,
 }
 
-/// What is sent, in a form that can be sent again where that is safe.
+/// What is sent, in a form that can be sent again where that is safe. Boxed where it is handed on: it is large.
 struct Attempt {
     request: Request<Body>,
     /// The body to send again, where there is one; none: the request must not be repeated.
@@ -64,7 +64,7 @@ impl Proxy {
                     target.answered.add(1);
                     return Ok(forwarded);
                 }
-                Err(Failed::Unsent(unsent)) => attempt = *unsent,
+                Err(Failed::Unsent(unsent)) => attempt = unsent,
                 Err(Failed::Rejected(rejection)) => {
                     target.failed.add(1);
                     return Err(rejection);
@@ -76,7 +76,7 @@ impl Proxy {
         Err(Rejection::UpstreamConnect)
     }
 
-    fn attempt(&self, exchange: &mut Exchange, body: Body, copy: bool) -> Result<Attempt, Rejection> {
+    fn attempt(&self, exchange: &mut Exchange, body: Body, copy: bool) -> Result<Box<Attempt>, Rejection> {
         let mut headers = if copy {
             exchange.headers.clone()
         } else {
@@ -118,7 +118,7 @@ impl Proxy {
         *request.uri_mut() = uri;
         *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         *request.headers_mut() = headers;
-        Ok(Attempt { request, again })
+        Ok(Box::new(Attempt { request, again }))
     }
 
     fn target(&self, exchange: &Exchange) -> Result<PathAndQuery, Rejection> {
@@ -144,7 +144,7 @@ impl Proxy {
     async fn send(
         &self,
         target: &Rc<Target>,
-        mut attempt: Attempt,
+        mut attempt: Box<Attempt>,
         client_body: Option<&Rc<ClientBodyState>>,
         deadline: Instant,
     ) -> Result<Forwarded, Failed> {
@@ -158,15 +158,16 @@ impl Proxy {
                 Ok(lease) => lease,
                 Err(error) => {
                     tracing::debug!(upstream = settings.name, target = %target.name, %error, "cannot connect");
-                    return Err(Failed::Unsent(Box::new(attempt)));
+                    return Err(Failed::Unsent(attempt));
                 }
             };
             let copy = if lease.reused { attempt.copy() } else { None };
+            let Attempt { request, again } = *attempt;
             match answered(
                 left,
                 settings.response_timeout,
                 client_body,
-                lease.connection.send(attempt.request),
+                lease.connection.send(request),
             )
             .await
             {
@@ -179,10 +180,9 @@ impl Proxy {
                 Err(_) => return Err(Failed::Rejected(Rejection::UpstreamTimeout)),
                 Ok(Err(mut failed)) => match (failed.take_message(), copy) {
                     (Some(request), _) => {
-                        let again = attempt.again.as_ref().and_then(Body::again);
-                        attempt = Attempt { request, again };
+                        attempt = Box::new(Attempt { request, again });
                         if !lease.reused {
-                            return Err(Failed::Unsent(Box::new(attempt)));
+                            return Err(Failed::Unsent(attempt));
                         }
                     }
                     (None, Some(copy)) if was_closed(failed.error()) => attempt = copy,
@@ -212,7 +212,7 @@ impl Proxy {
         let body = if body.is_end_stream() {
             Body::Empty
         } else {
-            Body::Upstream(body)
+            Body::Upstream(Box::new(body))
         };
         Forwarded { response, body }
     }
@@ -252,17 +252,17 @@ enum Failed {
 }
 
 impl Attempt {
-    fn copy(&self) -> Option<Attempt> {
+    fn copy(&self) -> Option<Box<Attempt>> {
         let again = self.again.as_ref()?;
         let mut request = Request::new(again.again()?);
         *request.method_mut() = self.request.method().clone();
         *request.uri_mut() = self.request.uri().clone();
         *request.version_mut() = self.request.version();
         *request.headers_mut() = self.request.headers().clone();
-        Some(Attempt {
+        Some(Box::new(Attempt {
             request,
             again: again.again(),
-        })
+        }))
     }
 }
 

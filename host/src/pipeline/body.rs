@@ -31,7 +31,7 @@ pub(crate) async fn buffer(
     body: Body,
     limit: u64,
     deadline: Instant,
-) -> Result<(Bytes, Option<HeaderMap>), BufferError> {
+) -> Result<(Bytes, Option<Box<HeaderMap>>), BufferError> {
     match body {
         Body::Empty => Ok((Bytes::new(), None)),
         Body::Full(bytes, trailers) if bytes.len() as u64 <= limit => Ok((bytes, trailers)),
@@ -41,7 +41,7 @@ pub(crate) async fn buffer(
     }
 }
 
-async fn read(mut body: Body, limit: u64) -> Result<(Bytes, Option<HeaderMap>), BufferError> {
+async fn read(mut body: Body, limit: u64) -> Result<(Bytes, Option<Box<HeaderMap>>), BufferError> {
     if body.size_hint().lower() > limit {
         return Err(BufferError::TooLarge);
     }
@@ -62,7 +62,7 @@ async fn read(mut body: Body, limit: u64) -> Result<(Bytes, Option<HeaderMap>), 
                     rest.extend_from_slice(&data);
                 }
             }
-            Err(frame) => trailers = frame.into_trailers().ok(),
+            Err(frame) => trailers = frame.into_trailers().ok().map(Box::new),
         }
     }
     Ok((if rest.is_empty() { first } else { rest.freeze() }, trailers))

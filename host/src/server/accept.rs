@@ -126,10 +126,18 @@ fn host(parts: &Parts) -> Result<HeaderValue, Rejection> {
 
 /// `host` or `host:port`, without user information.
 fn is_authority(bytes: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':');
-    // Nearly every host is made of these; the rest is left to the parser.
-    let simple = bytes.iter().all(plain) && bytes.iter().filter(|byte| **byte == b':').count() == 0;
-    simple || (!bytes.contains(&b'@') && !bytes.contains(&b'"') && Authority::try_from(bytes).is_ok())
+    // Nearly every host is a name or an IPv4 address with or without a port; the rest is left to the parser.
+    let (name, port) = match bytes.iter().rposition(|byte| *byte == b':') {
+        Some(colon) => (&bytes[..colon], &bytes[colon + 1..]),
+        None => (bytes, &[][..]),
+    };
+    let is_plain = name
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+    if is_plain && !name.is_empty() && port.len() <= 5 && port.iter().all(u8::is_ascii_digit) {
+        return true;
+    }
+    !bytes.contains(&b'@') && !bytes.contains(&b'"') && Authority::try_from(bytes).is_ok()
 }
 
 /// HTTP/2 may split cookies over fields; HTTP/1.1 may not (RFC 9113 section 8.2.3).

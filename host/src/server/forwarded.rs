@@ -43,8 +43,8 @@ impl Forwarder {
         }
     }
 
-    /// Who the client is: the peer, or, where the peer is a trusted proxy, the last address in `X-Forwarded-For` that is
-    /// no trusted proxy itself.
+    /// Who the client is: the peer, or, where the peer is a trusted proxy, the last address it names that is no trusted
+    /// proxy itself. Proxies name addresses in `X-Forwarded-For`, or else in `Forwarded`.
     pub(crate) fn client(&self, headers: &HeaderMap, proxies: &[IpNet]) -> Client {
         if !self.trusted {
             return Client {
@@ -52,10 +52,16 @@ impl Forwarder {
                 scheme: self.scheme(),
             };
         }
+        let standard = !headers.contains_key(X_FORWARDED_FOR);
+        let (name, entry): (_, fn(&str) -> Option<&str>) = if standard {
+            (header::FORWARDED, forwarded_for)
+        } else {
+            (X_FORWARDED_FOR, |entry| Some(entry))
+        };
         let mut address = self.peer;
-        'fields: for value in headers.get_all(X_FORWARDED_FOR).iter().rev() {
-            for entry in value.to_str().unwrap_or_default().rsplit(',') {
-                let Some(named) = parse_address(entry.trim()) else {
+        'fields: for value in headers.get_all(name).iter().rev() {
+            for element in value.to_str().unwrap_or_default().rsplit(',') {
+                let Some(named) = entry(element.trim()).and_then(parse_address) else {
                     break 'fields;
                 };
                 address = named;
@@ -115,6 +121,15 @@ impl Forwarder {
     }
 }
 
+/// The node of `for=` in one element of `Forwarded` (RFC 7239 section 4), without its quotes.
+fn forwarded_for(element: &str) -> Option<&str> {
+    let node = element.split(';').find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("for").then_some(value)
+    })?;
+    Some(node.trim_matches('"'))
+}
+
 /// An address as proxies write it: with or without port, IPv6 with or without brackets.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let address = text
@@ -154,6 +169,21 @@ mod tests {
         assert_eq!(client("10.0.0.1:1", &ours, "10.0.0.3"), "10.0.0.3");
         assert_eq!(client("10.0.0.1:1", &ours, "198.51.100.7, garbage"), "10.0.0.1");
         assert_eq!(client("10.0.0.1:1", &ours, "[2001:db8::1]:443"), "2001:db8::1");
+    }
+
+    #[test]
+    fn the_standard_field_says_the_same() {
+        let proxies: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let client = |field: &'static str| {
+            let headers = HeaderMap::from_iter([(header::FORWARDED, HeaderValue::from_static(field))]);
+            Forwarder::new("10.0.0.1:1".parse().unwrap(), false, &proxies)
+                .client(&headers, &proxies)
+                .address
+                .to_string()
+        };
+        assert_eq!(client("for=198.51.100.7;proto=https, For=10.0.0.2"), "198.51.100.7");
+        assert_eq!(client(r#"host=a;for="[2001:db8::1]:443""#), "2001:db8::1");
+        assert_eq!(client("for=unknown"), "10.0.0.1");
     }
 
     #[test]

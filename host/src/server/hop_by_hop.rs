@@ -3,46 +3,63 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// They are looked for by their place here.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
+const CONNECTION: u16 = 1;
+const TE: u16 = 1 << 1;
 
 /// Removes what belongs to the connection, and what its `Connection` field names. `TE: trailers` stays, since we pass
 /// trailers on; `Trailer` stays, since it announces them.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    // Nearly every message has at most `Connection`: one look over the names is cheaper than ten look-ups.
-    if !headers.keys().any(is_hop_by_hop) {
+    // Most messages have `Connection` at most: one look over the names is cheaper than nine look-ups.
+    let found = headers.keys().fold(0, |found: u16, name| found | bit(name));
+    if found == 0 {
         return;
     }
-    let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
-    for value in headers.get_all(header::CONNECTION) {
-        let names = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        named.extend(
-            names
-                .filter_map(|name| HeaderName::from_bytes(name).ok())
-                .filter(may_be_named),
-        );
+    if found & CONNECTION != 0 {
+        for name in named(headers) {
+            headers.remove(name);
+        }
     }
-    for name in named {
-        headers.remove(name);
-    }
-    let trailers = accepts_trailers(headers);
-    for name in [
-        header::CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        HTTP2_SETTINGS,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::PROXY_AUTHORIZATION,
-        header::PROXY_AUTHENTICATE,
-    ] {
-        headers.remove(name);
+    let trailers = found & TE != 0 && accepts_trailers(headers);
+    for (place, name) in HOP_BY_HOP.iter().enumerate() {
+        if found & 1 << place != 0 {
+            headers.remove(name);
+        }
     }
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+}
+
+fn bit(name: &HeaderName) -> u16 {
+    HOP_BY_HOP
+        .iter()
+        .position(|own| own == name)
+        .map_or(0, |place| 1 << place)
+}
+
+/// The fields that `Connection` names, but for its two usual words.
+fn named(headers: &HeaderMap) -> SmallVec<[HeaderName; 2]> {
+    let values = headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes);
+    let names = values
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    names
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(may_be_named)
+        .collect()
 }
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
@@ -50,18 +67,6 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
         let mut codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
     })
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == header::CONNECTION
-        || *name == header::TE
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::UPGRADE
-        || *name == header::PROXY_AUTHORIZATION
-        || *name == header::PROXY_AUTHENTICATE
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
-        || *name == HTTP2_SETTINGS
 }
 
 /// A sender may not name away what the message needs end to end (RFC 9110 section 7.6.1), or what says who it is.

@@ -17,7 +17,7 @@ pub(crate) mod hop_by_hop;
 mod io;
 mod listener;
 mod service;
-mod view;
+pub(crate) mod view;
 pub(crate) mod wait;
 mod worker;
 
@@ -44,6 +44,18 @@ pub(crate) struct Shared {
     metrics: Metrics,
     client_limits: Arc<ClientLimits>,
     access_log: Writer,
+}
+
+impl Shared {
+    pub(crate) fn new(gateway: Gateway, metrics: &Metrics) -> std::io::Result<Shared> {
+        Ok(Shared {
+            access_log: Writer::start(&gateway.config.log.access)?,
+            current: ArcSwap::from_pointee(gateway),
+            version: AtomicU64::new(1),
+            metrics: metrics.clone(),
+            client_limits: Arc::default(),
+        })
+    }
 }
 
 /// The life of a server.
@@ -79,14 +91,7 @@ impl Server {
     /// Starts listening and serving.
     pub(crate) fn start(gateway: Gateway, metrics: &Metrics) -> Result<Server, StartError> {
         let settings = gateway.config.server.clone();
-        let access_log = Writer::start(&gateway.config.log.access).map_err(StartError::AccessLog)?;
-        let shared = Arc::new(Shared {
-            current: ArcSwap::from_pointee(gateway),
-            version: AtomicU64::new(1),
-            metrics: metrics.clone(),
-            client_limits: Arc::default(),
-            access_log,
-        });
+        let shared = Arc::new(Shared::new(gateway, metrics).map_err(StartError::AccessLog)?);
         let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
         for address in settings.listen {
             let bound = listener::bind(address, settings.threads);

@@ -150,12 +150,12 @@ fn client_body(
     {
         return Err(Rejection::BodyTooLarge);
     }
-    Ok(Body::Client(ClientBody::new(
+    Ok(Body::Client(Box::new(ClientBody::new(
         incoming,
         route.body_size,
         state.clone(),
         connection.activity.clone(),
-    )))
+    ))))
 }
 
 async fn backend(

@@ -41,7 +41,7 @@ const UNROUTED: &str = "-";
 impl View {
     /// A view of the current gateway. What has not changed since the previous one is taken over: connections, ready
     /// instances, balancing.
-    pub(super) fn new(shared: &Shared, thread: usize, previous: Option<&View>) -> View {
+    pub(crate) fn new(shared: &Shared, thread: usize, previous: Option<&View>) -> View {
         let gateway = shared.current.load_full();
         let metrics = &shared.metrics;
         let upstreams = gateway.config.upstreams.iter().map(|settings| {

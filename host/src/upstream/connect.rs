@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -93,23 +94,32 @@ impl Connection {
         }
     }
 
+    /// Whether the connection can take a request at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        match self {
+            Connection::Http1(sender) => sender.is_ready(),
+            Connection::Http2(sender) => sender.is_ready(),
+        }
+    }
+
     /// Waits until the connection can take a request.
     pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
         match self {
-            Connection::Http1(sender) if sender.is_ready() => Ok(()),
             Connection::Http1(sender) => sender.ready().await,
             Connection::Http2(sender) => sender.ready().await,
         }
     }
 
     /// Sends a request. Where nothing of it has been sent, the error gives it back.
-    pub(crate) async fn send(
+    ///
+    /// Not an `async fn`: the request goes to the connection at once, instead of into a future that is moved about.
+    pub(crate) fn send(
         &mut self,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
         match self {
-            Connection::Http1(sender) => sender.try_send_request(request).await,
-            Connection::Http2(sender) => sender.try_send_request(request).await,
+            Connection::Http1(sender) => Either::Left(sender.try_send_request(request)),
+            Connection::Http2(sender) => Either::Right(sender.try_send_request(request)),
         }
     }
 }

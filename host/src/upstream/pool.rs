@@ -90,7 +90,7 @@ impl Lease {
         let in_flight = InFlight::on(target);
         while let Some(mut connection) = target.pool.take() {
             // One that its peer keeps busy, still unread from the last request, is not worth waiting for.
-            if matches!(timeout(limit.min(SETTLE), connection.ready()).await, Ok(Ok(()))) {
+            if connection.is_ready() || matches!(timeout(limit.min(SETTLE), connection.ready()).await, Ok(Ok(()))) {
                 return Ok(Lease {
                     connection,
                     reused: true,
