@@ -25,6 +25,21 @@ async fn refused(requests: &[&str]) {
 }
 
 #[tokio::test]
+async fn what_is_refused_before_it_is_a_request_is_in_the_log_by_its_id() {
+    let gateway = Gateway::proxying(&Upstream::echo().await).await;
+
+    let answer = gateway.raw().await.answer_to("GET / HTTP/1.1\nhost: a\n\n").await;
+
+    let problem = answer.split("\r\n\r\n").nth(1).expect("a body");
+    let problem: serde_json::Value = serde_json::from_str(problem).expect("JSON");
+    let line = gateway.logged(|line| line["id"] == problem["id"]).await;
+    assert_eq!(
+        (&line["status"], &line["outcome"]),
+        (&400.into(), &"bad-request".into())
+    );
+}
+
+#[tokio::test]
 async fn messages_of_two_lengths_are_refused() {
     refused(&[
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",

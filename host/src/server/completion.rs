@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
@@ -15,8 +16,8 @@ use super::view::{RouteView, View};
 use super::wait::Watch;
 use crate::body::{Body, BodyError, ClientBodyState};
 use crate::config::resolved;
-use crate::pipeline::Exchange;
-use crate::rejection::{CLIENT_GONE, Outcome};
+use crate::pipeline::{Exchange, ExchangeId};
+use crate::rejection::{CLIENT_GONE, Outcome, Rejection};
 use crate::telemetry::access_log::{Line, Notes, timestamp};
 
 /// An exchange that will be completed when this is dropped: with the response's body, or before, when the client has gone.
@@ -153,6 +154,32 @@ impl Drop for Completion {
             });
         }
     }
+}
+
+/// Counts and logs a request that was refused before it became an exchange: nothing is known of it but who sent it.
+pub(super) fn record_refusal(connection: &Connection, rejection: &Rejection, id: ExchangeId) {
+    let view = connection.worker.view();
+    let (status, unknown) = (rejection.status().as_u16(), "-");
+    let method = Method::from_bytes(unknown.as_bytes()).unwrap_or_default();
+    view.unrouted.counters.ended(&method, status, Duration::ZERO);
+    view.access_log.write(&Line {
+        time: timestamp(),
+        id: id.to_string(),
+        client: connection.forwarder.peer(),
+        method: unknown,
+        host: unknown,
+        path: unknown,
+        route: &view.unrouted.info.name,
+        status,
+        outcome: rejection.outcome(),
+        duration_us: 0,
+        request_bytes: 0,
+        response_bytes: 0,
+        upstream: None,
+        target: None,
+        protocol: protocol(Version::HTTP_11),
+        notes: Notes(&[]),
+    });
 }
 
 fn protocol(version: Version) -> &'static str {

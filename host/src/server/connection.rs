@@ -14,13 +14,14 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::activity::{Activity, Order};
-use super::ending;
 use super::executor::LocalExecutor;
 use super::forwarded::Forwarder;
 use super::io::{ClientIo, Ended};
 use super::service;
 use super::worker::Worker;
+use super::{completion, ending};
 use crate::config::resolved::Server;
+use crate::pipeline::ExchangeId;
 use crate::rejection::Rejection;
 
 /// What the exchanges of one connection share.
@@ -53,7 +54,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, activity: Rc<Activity>, socket: T
         Ok(Some(ahead)) if ahead.starts_with(PREFACE) => serve_http2(connection, socket, ahead, settings).await,
         Ok(Some(ahead)) => serve_http1(connection, socket, ahead, settings).await,
         Ok(None) => {}
-        Err(rejection) => ending::refuse(socket, &rejection).await,
+        Err(rejection) => refuse(&connection, socket, &rejection).await,
     }
 }
 
@@ -107,7 +108,8 @@ async fn serve_http1(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes
         .max_header_size(settings.limits.header_size.saturating_add(1))
         // What one connection may make us hold, in either direction: a head, or a few reads.
         .max_buf_size(settings.limits.header_size.saturating_add(1).max(BUFFER));
-    let service = service_fn(move |request| service::serve(connection.clone(), request));
+    let serving = connection.clone();
+    let service = service_fn(move |request| service::serve(serving.clone(), request));
     let mut served = builder.serve_connection(io, service);
     let ended = poll_fn(|cx| {
         loop {
@@ -131,13 +133,20 @@ async fn serve_http1(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes
     } = served.into_parts().io.ended();
     let socket = socket.into_inner();
     match (ended, refused) {
-        (Ok(_), Some(rejection)) => ending::refuse(socket, &rejection).await,
+        (Ok(_), Some(rejection)) => refuse(&connection, socket, &rejection).await,
         (Ok(Ok(())), None) if unread => ending::linger(socket).await,
         (Ok(Ok(())), None) => ending::close(socket).await,
         (Ok(Err(error)), None) => tracing::debug!(%error, "client connection ended"),
-        (Err(Order::HeadTimeout), _) if refusing => ending::refuse(socket, &Rejection::RequestTimeout).await,
+        (Err(Order::HeadTimeout), _) if refusing => refuse(&connection, socket, &Rejection::RequestTimeout).await,
         (Err(_), _) => {}
     }
+}
+
+/// Refuses a request that never became an exchange. It is written down all the same.
+async fn refuse(connection: &Connection, socket: TcpStream, rejection: &Rejection) {
+    let id = ExchangeId::draw();
+    completion::record_refusal(connection, rejection, id);
+    ending::refuse(socket, rejection, id).await;
 }
 
 async fn serve_http2(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes, settings: &Server) {

@@ -16,8 +16,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 << 10;
 
 /// Refuses a request that is no exchange, and closes.
-pub(super) async fn refuse(mut socket: impl AsyncRead + AsyncWrite + Unpin, rejection: &Rejection) {
-    let message = refusal(rejection);
+pub(super) async fn refuse(mut socket: impl AsyncRead + AsyncWrite + Unpin, rejection: &Rejection, id: ExchangeId) {
+    let message = refusal(rejection, id);
     if let Ok(Ok(())) = timeout(LAST_WORD, socket.write_all(&message)).await {
         linger(socket).await;
     }
@@ -47,9 +47,7 @@ pub(super) async fn close(mut socket: impl AsyncWrite + Unpin) {
 }
 
 /// A whole HTTP/1.1 message that refuses a request and closes the connection.
-fn refusal(rejection: &Rejection) -> Bytes {
-    let id = ExchangeId::draw();
-    tracing::debug!(%id, code = rejection.outcome(), "a request's head was refused");
+fn refusal(rejection: &Rejection, id: ExchangeId) -> Bytes {
     let reply = rejection.reply(id);
     let mut message = format!(
         "HTTP/1.1 {} {}\r\nconnection: close\r\ncontent-length: {}\r\ndate: {}\r\n",
@@ -79,7 +77,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_read_to_its_end_by_a_client_that_still_sends() {
         let (gateway, mut client) = duplex(1024);
-        let refused = async { refuse(gateway, &Rejection::BadRequest("two Host fields")).await };
+        let refused = async { refuse(gateway, &Rejection::BadRequest("two Host fields"), ExchangeId::draw()).await };
         let sent = async {
             client.write_all(&[b'x'; 100 << 10]).await.unwrap();
             let mut answer = String::new();
@@ -96,9 +94,12 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_reads_and_sends_nothing_is_left_in_time() {
         let (gateway, _client) = duplex(8);
-        timeout(LAST_WORD + LINGER * 2, refuse(gateway, &Rejection::RequestTimeout))
-            .await
-            .unwrap();
+        timeout(
+            LAST_WORD + LINGER * 2,
+            refuse(gateway, &Rejection::RequestTimeout, ExchangeId::draw()),
+        )
+        .await
+        .unwrap();
     }
 
     #[tokio::test]

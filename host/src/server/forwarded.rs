@@ -43,6 +43,11 @@ impl Forwarder {
         }
     }
 
+    /// The connection's other end.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// Who the client is: the peer, or, where the peer is a trusted proxy, the last address it names that is no trusted
     /// proxy itself. Proxies name addresses in `X-Forwarded-For`, or else in `Forwarded`.
     pub(crate) fn client(&self, headers: &HeaderMap, proxies: &[IpNet]) -> Client {
