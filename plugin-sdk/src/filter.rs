@@ -135,6 +135,32 @@ pub enum Phase {
 }
 
 /// What became of an exchange.
+///
+/// ```
+/// use portcullis_sdk::testing::{self, Exchange};
+/// use portcullis_sdk::{Filter, NoSettings, Phase, Request, SettingsError, Summary, log};
+///
+/// struct Watch;
+///
+/// impl Filter for Watch {
+///     type Settings = NoSettings;
+///
+///     const PHASES: &'static [Phase] = &[Phase::Complete];
+///
+///     fn new(_: NoSettings) -> Result<Self, SettingsError> {
+///         Ok(Watch)
+///     }
+///
+///     fn on_complete(&self, request: &Request, summary: &Summary) {
+///         if summary.status >= 500 {
+///             log::warn(format!("{}: {}, {}", request.path(), summary.status, summary.outcome));
+///         }
+///     }
+/// }
+///
+/// Exchange::get("/orders").response(502).run(&Watch);
+/// assert_eq!(testing::logged()[0].1, "/orders: 502, ok");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The status sent to the client.

@@ -222,6 +222,40 @@ impl JsonSchema for HeaderName {
 }
 
 /// Why an edit of an exchange was refused. The exchange is as it was before the edit.
+///
+/// `?` makes it a [`Failure`](crate::Failure) of the filter, which is right where the author chose name and value.
+/// Where they come from the client, look at the error and answer with a reply.
+///
+/// ```
+/// use portcullis_sdk::{EditError, Failure, Outcome, Reply, Request};
+///
+/// fn greet(request: &mut Request, name: &str) -> Result<Outcome, Failure> {
+///     match request.set_header("x-greeting", format!("Hello, {name}!")) {
+///         Err(EditError::TooLarge) => {
+///             let detail = "The name does not fit.";
+///             Ok(Reply::problem(431, "Request Header Fields Too Large", detail).into())
+///         }
+///         edit => {
+///             edit?;
+///             Ok(Outcome::Continue)
+///         }
+///     }
+/// }
+/// # use portcullis_sdk::testing::{self, Exchange};
+/// # use portcullis_sdk::{Filter, NoSettings, SettingsError};
+/// # struct Greet(&'static str);
+/// # impl Filter for Greet {
+/// #     type Settings = NoSettings;
+/// #     fn new(_: NoSettings) -> Result<Self, SettingsError> { Ok(Greet("")) }
+/// #     fn on_request(&self, request: &mut Request) -> Result<Outcome, Failure> { greet(request, self.0) }
+/// # }
+/// # let ran = Exchange::get("/").run(&Greet("ann"));
+/// # assert_eq!(ran.request().header("x-greeting").unwrap(), "Hello, ann!");
+///
+/// assert_eq!(EditError::Protected.to_string(), "the field belongs to the gateway");
+/// # let failure = Exchange::get("/").try_run(&Greet("a\nb")).unwrap_err();
+/// # assert_eq!(failure.to_string(), EditError::InvalidValue.to_string());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EditError {
     /// The name is no token of RFC 9110 section 5.6.2; for a note, it is empty or holds a control character.

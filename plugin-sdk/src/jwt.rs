@@ -33,6 +33,47 @@ use serde_json::{Map, Value};
 use crate::{SettingsError, host};
 
 /// Verifies tokens against one set of keys.
+///
+/// ```
+/// use portcullis_sdk::jwt::{Verifier, VerifyError};
+/// use portcullis_sdk::{Failure, Outcome, Reply, Request};
+///
+/// fn on_request(verifier: &Verifier, request: &mut Request) -> Result<Outcome, Failure> {
+///     let given = request.header("authorization").and_then(|value| value.into_string());
+///     let Some(token) = given.as_deref().and_then(|value| value.strip_prefix("Bearer ")) else {
+///         return Ok(Reply::problem(401, "Unauthorized", "A token is needed.").into());
+///     };
+///     match verifier.verify(token) {
+///         Ok(claims) => {
+///             request.set_header("x-user", claims.text("sub").unwrap_or_default())?;
+///             Ok(Outcome::Continue)
+///         }
+///         Err(VerifyError::KeysUnavailable) => {
+///             Ok(Reply::problem(503, "Service Unavailable", "Tokens cannot be verified now.").into())
+///         }
+///         Err(_) => Ok(Reply::problem(401, "Unauthorized", "The token is not accepted.").into()),
+///     }
+/// }
+/// # use portcullis_sdk::jwt::{Algorithm, KeySource, VerifierOptions};
+/// # use portcullis_sdk::testing::{self, Exchange};
+/// # use portcullis_sdk::{Filter, NoSettings, SettingsError};
+/// # struct Auth(Verifier);
+/// # impl Filter for Auth {
+/// #     type Settings = NoSettings;
+/// #     fn new(_: NoSettings) -> Result<Self, SettingsError> {
+/// #         let keys = vec![KeySource::Secret(b"k".to_vec())];
+/// #         let algorithms = vec![Algorithm::Hs256];
+/// #         Ok(Auth(Verifier::open(VerifierOptions { keys, algorithms, ..Default::default() })?))
+/// #     }
+/// #     fn on_request(&self, request: &mut Request) -> Result<Outcome, Failure> { on_request(&self.0, request) }
+/// # }
+/// # let filter: Auth = testing::filter(serde_json::json!({}))?;
+/// # testing::accept_token("good", serde_json::json!({ "sub": "ann" }));
+/// # let ran = Exchange::get("/").header("authorization", "Bearer good").run(&filter);
+/// # assert_eq!(ran.request().header("x-user").unwrap(), "ann");
+/// # assert_eq!(Exchange::get("/").run(&filter).response().status(), 401);
+/// # Ok::<(), SettingsError>(())
+/// ```
 pub struct Verifier {
     host: host::Verifier,
 }
@@ -63,6 +104,25 @@ impl fmt::Debug for Verifier {
 }
 
 /// What a token must satisfy.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use portcullis_sdk::jwt::{Algorithm, KeySource, Verifier, VerifierOptions};
+///
+/// let options = VerifierOptions {
+///     keys: vec![KeySource::JwksUrl("https://id.example/jwks.json".into())],
+///     algorithms: vec![Algorithm::Rs256, Algorithm::Es256],
+///     audiences: vec!["shop".into()],
+///     required_claims: vec!["sub".into()],
+///     leeway: Duration::from_secs(60),
+///     ..VerifierOptions::default()
+/// };
+/// assert!(Verifier::open(options).is_ok());
+///
+/// // Neither keys nor algorithms have a default.
+/// assert!(Verifier::open(VerifierOptions::default()).is_err());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifierOptions {
     /// At least one source.
@@ -82,6 +142,15 @@ pub struct VerifierOptions {
 /// A signature algorithm of RFC 7518 section 3.1 or RFC 8037, in settings by its registered name: `"RS256"`.
 ///
 /// `none` does not exist here.
+///
+/// ```
+/// use portcullis_sdk::jwt::Algorithm;
+///
+/// let written: Vec<Algorithm> = serde_json::from_str(r#"["RS256", "EdDSA"]"#)?;
+/// assert_eq!(written, [Algorithm::Rs256, Algorithm::EdDsa]);
+/// assert!(serde_json::from_str::<Algorithm>(r#""none""#).is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[schemars(inline)]
@@ -106,6 +175,16 @@ pub enum Algorithm {
 ///
 /// A URL or file must stand in the filter's own settings, letter for letter: a plugin cannot make the gateway fetch or
 /// read what its operator did not write.
+///
+/// Keys are not printed:
+///
+/// ```
+/// use portcullis_sdk::jwt::KeySource;
+///
+/// let secret = KeySource::Secret(b"a long random text".to_vec());
+/// assert_eq!(format!("{secret:?}"), "Secret(…)");
+/// assert_eq!(format!("{:?}", KeySource::JwksFile("keys.json".into())), r#"JwksFile("keys.json")"#);
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// A shared secret for the HS algorithms.
@@ -134,6 +213,16 @@ impl fmt::Debug for KeySource {
 }
 
 /// The claims of a token that was verified.
+///
+/// ```
+/// use portcullis_sdk::jwt::Claims;
+/// use serde_json::json;
+///
+/// let claims = Claims(json!({ "sub": "ann", "roles": ["admin"] }).as_object().cloned().unwrap());
+/// let roles = claims.get("roles").and_then(|roles| roles.as_array());
+/// assert!(roles.is_some_and(|roles| roles.contains(&json!("admin"))));
+/// assert_eq!(claims.iter().count(), 2);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims(pub Map<String, Value>);
 
@@ -169,6 +258,22 @@ impl Claims {
 }
 
 /// Why a token was refused.
+///
+/// ```
+/// use portcullis_sdk::Reply;
+/// use portcullis_sdk::jwt::VerifyError;
+///
+/// fn refusal(error: &VerifyError) -> Reply {
+///     match error {
+///         VerifyError::KeysUnavailable => Reply::problem(503, "Service Unavailable", "Try again later."),
+///         error => Reply::problem(401, "Unauthorized", &format!("Not let in: {error}.")),
+///     }
+/// }
+///
+/// assert_eq!(refusal(&VerifyError::Expired).status(), 401);
+/// assert_eq!(refusal(&VerifyError::KeysUnavailable).status(), 503);
+/// assert_eq!(VerifyError::MissingClaim("sub".into()).to_string(), "the claim `sub` is missing");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VerifyError {
     /// Not a compact JWS with a JSON object for its claims.

@@ -1,7 +1,8 @@
 //! Limits on how often something may happen. Capability `rate-limit`.
 //!
-//! The gateway counts, across all its threads and, with a shared store, across all gateways. The algorithm is GCRA, the
-//! generic cell rate algorithm of ITU-T I.371: the budget fills evenly, and up to `burst` of it may be taken at once.
+//! The gateway counts, across all its threads, in its memory. The algorithm is GCRA, the generic cell rate algorithm of
+//! ITU-T I.371: the budget fills evenly, and up to `burst` of it may be taken at once. A shared store, which counts
+//! across gateways, comes later, and [`OnStoreError`] then takes effect.
 //!
 //! Open the limiter in [`Filter::new`](crate::Filter::new). Natively a small limiter on the test's own clock stands in:
 //!
@@ -37,6 +38,19 @@ mod rate;
 pub use rate::Rate;
 
 /// One limit over many keys.
+///
+/// ```
+/// use portcullis_sdk::rate_limit::{Limiter, Rate};
+///
+/// let rate: Rate = "2/min".parse()?;
+/// let limiter = Limiter::open(rate.into())?;
+///
+/// // Each key has a budget of its own.
+/// assert!(limiter.check(b"ann", 2).allowed);
+/// assert!(!limiter.check(b"ann", 1).allowed);
+/// assert!(limiter.check(b"bob", 1).allowed);
+/// # Ok::<(), portcullis_sdk::SettingsError>(())
+/// ```
 pub struct Limiter {
     host: host::Limiter,
 }
@@ -85,7 +99,7 @@ pub struct Limit {
     /// Filters of one gateway that name the same limiter with the same options share its counts. Empty, as it is if
     /// nothing else is said: counts of this filter alone.
     pub name: String,
-    /// What to do while a shared store does not answer.
+    /// What to do while a shared store does not answer. Without one, as today, it has no effect.
     pub on_store_error: OnStoreError,
 }
 
@@ -130,6 +144,17 @@ impl From<Rate> for Limit {
 }
 
 /// What a limiter does while a shared store does not answer; in settings `"local"`, `"allow"` or `"deny"`.
+///
+/// It can be set today and takes effect once there is a shared store: until then the gateway counts in its memory.
+///
+/// ```
+/// use portcullis_sdk::rate_limit::OnStoreError;
+///
+/// let written: OnStoreError = serde_json::from_str(r#""deny""#)?;
+/// assert_eq!(written, OnStoreError::Deny);
+/// assert_eq!(OnStoreError::default(), OnStoreError::Local);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
@@ -144,6 +169,22 @@ pub enum OnStoreError {
 }
 
 /// The answer to one check. Times are in whole milliseconds.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use portcullis_sdk::rate_limit::{Decision, Limit, Limiter};
+///
+/// let limiter = Limiter::open(Limit::per(60, Duration::from_secs(60)).burst(10))?;
+/// let expected = Decision {
+///     allowed: true,
+///     remaining: 7,
+///     reset: Duration::from_secs(3),
+///     retry_after: Duration::ZERO,
+/// };
+/// assert_eq!(limiter.check(b"ann", 3), expected);
+/// # Ok::<(), portcullis_sdk::SettingsError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Whether it may happen.

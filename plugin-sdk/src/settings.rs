@@ -64,6 +64,24 @@ impl From<EditError> for SettingsError {
 }
 
 /// The settings of a filter that has none: any key is an error.
+///
+/// ```
+/// use portcullis_sdk::{Filter, NoSettings, SettingsError, testing};
+/// use serde_json::json;
+///
+/// struct Plain;
+///
+/// impl Filter for Plain {
+///     type Settings = NoSettings;
+///
+///     fn new(_: NoSettings) -> Result<Self, SettingsError> {
+///         Ok(Plain)
+///     }
+/// }
+///
+/// assert!(testing::filter::<Plain>(json!({})).is_ok());
+/// assert!(testing::filter::<Plain>(json!({ "colour": "red" })).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoSettings {}

@@ -40,7 +40,8 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// Data-plane threads; the machine's cores by default.
     pub threads: usize,
-    /// Whose `X-Forwarded-*` and `Forwarded` fields are believed.
+    /// Who is believed about the client's address (`X-Forwarded-For`, or where there is none the `for=` of `Forwarded`)
+    /// and its scheme (`X-Forwarded-Proto`). Nothing else that they say is read.
     pub trusted_proxies: Vec<IpNet>,
     /// What a client may send.
     pub limits: Limits,

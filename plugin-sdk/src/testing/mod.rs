@@ -66,6 +66,36 @@ pub use tokens::{accept_token, refuse_token};
 ///
 /// # Errors
 /// What is wrong with the settings, as the operator would read it.
+///
+/// ```
+/// use portcullis_sdk::rate_limit::Rate;
+/// use portcullis_sdk::{Filter, SettingsError, testing};
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+/// use serde_json::json;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Settings {
+///     rate: Rate,
+/// }
+///
+/// struct Slow(Rate);
+///
+/// impl Filter for Slow {
+///     type Settings = Settings;
+///
+///     fn new(settings: Settings) -> Result<Self, SettingsError> {
+///         Ok(Slow(settings.rate))
+///     }
+/// }
+///
+/// let filter: Slow = testing::filter(json!({ "rate": "5/min" }))?;
+/// assert_eq!(filter.0.count(), 5);
+///
+/// let error = testing::filter::<Slow>(json!({})).err().unwrap();
+/// assert_eq!(error.to_string(), "missing field `rate`");
+/// # Ok::<(), SettingsError>(())
+/// ```
 pub fn filter<F: Filter>(settings: Value) -> Result<F, SettingsError> {
     settings::configure(&settings.to_string())
 }

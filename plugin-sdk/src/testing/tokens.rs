@@ -18,6 +18,22 @@ thread_local! {
 ///
 /// # Panics
 /// Where the claims are no JSON object.
+///
+/// ```
+/// use portcullis_sdk::jwt::{Algorithm, KeySource, Verifier, VerifierOptions};
+/// use portcullis_sdk::testing;
+/// use serde_json::json;
+///
+/// let verifier = Verifier::open(VerifierOptions {
+///     keys: vec![KeySource::Secret(b"any".to_vec())],
+///     algorithms: vec![Algorithm::Hs256],
+///     ..VerifierOptions::default()
+/// })?;
+///
+/// testing::accept_token("good", json!({ "sub": "ann" }));
+/// assert_eq!(verifier.verify("good").unwrap().get("sub"), Some(&json!("ann")));
+/// # Ok::<(), portcullis_sdk::SettingsError>(())
+/// ```
 #[track_caller]
 pub fn accept_token(token: &str, claims: Value) {
     let Value::Object(claims) = claims else {
@@ -28,6 +44,22 @@ pub fn accept_token(token: &str, claims: Value) {
 
 /// From now on every verifier of this thread refuses the token, and says why. A token that no test ever spoke of is
 /// [malformed](VerifyError::Malformed).
+///
+/// ```
+/// use portcullis_sdk::jwt::{Algorithm, KeySource, Verifier, VerifierOptions, VerifyError};
+/// use portcullis_sdk::testing;
+///
+/// let verifier = Verifier::open(VerifierOptions {
+///     keys: vec![KeySource::Secret(b"any".to_vec())],
+///     algorithms: vec![Algorithm::Hs256],
+///     ..VerifierOptions::default()
+/// })?;
+///
+/// testing::refuse_token("old", VerifyError::Expired);
+/// assert_eq!(verifier.verify("old"), Err(VerifyError::Expired));
+/// assert_eq!(verifier.verify("unheard of"), Err(VerifyError::Malformed));
+/// # Ok::<(), portcullis_sdk::SettingsError>(())
+/// ```
 pub fn refuse_token(token: &str, error: VerifyError) {
     VERDICTS.with_borrow_mut(|verdicts| verdicts.insert(token.to_owned(), Err(error)));
 }

@@ -33,7 +33,7 @@ pub struct Settings {
     /// Filters with the same name and limit count together, on all routes. The policy's name in the answer, too.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"))]
     pub(crate) name: Option<String>,
-    /// What to do while a shared store does not answer.
+    /// What to do while a shared store does not answer. Counts are kept in the gateway's memory so far, so it has no effect yet.
     #[serde(default)]
     on_store_error: OnStoreError,
     /// Whether responses carry `RateLimit-Policy` and `RateLimit`.

@@ -22,7 +22,8 @@ pub(crate) struct Server {
     pub(crate) admin: Option<Located<Text<SocketAddr>>>,
     /// `threads = 4`: data-plane threads, one a core by default.
     pub(crate) threads: Option<Located<i64>>,
-    /// `trusted_proxies = ["10.0.0.0/8"]`: whose `X-Forwarded-*` and `Forwarded` fields are believed.
+    /// `trusted_proxies = ["10.0.0.0/8"]`: who is believed about the client's address (`X-Forwarded-For`, or where
+    /// there is none the `for=` of `Forwarded`) and its scheme (`X-Forwarded-Proto`). Nothing else is read.
     pub(crate) trusted_proxies: Option<Located<OneOrMany<Located<Text<IpNet>>>>>,
     /// `merge_slashes = true`: `/a//b` is matched and forwarded as `/a/b`. Off by default.
     pub(crate) merge_slashes: Option<bool>,
