@@ -1,6 +1,7 @@
 //! The command line, as one types it.
 
 use portcullis_tests::{Folder, Gateway, Ran, misbehaving, portcullis, portcullis_in};
+use serde_json::json;
 
 const CONFIGURATION: &str = r#"
 version = 1
@@ -94,11 +95,68 @@ fn explain_names_route_filters_and_backend() {
 }
 
 #[test]
-fn explain_shows_no_secrets() {
-    let ran = ran(&["explain", "GET", "http://shop.example/users/7", "-c", "portcullis.toml"]);
-    let home = std::env::var("HOME").expect("HOME");
+fn explain_says_where_each_thing_is_written() {
+    let ran = ran(&["explain", "GET", "/users/7", "-c", "portcullis.toml"]);
 
-    assert!(!ran.stdout.contains(&format!("\"{home}\"")), "{}", ran.stdout);
+    let line = |word: &str| ran.stdout.lines().find(|line| line.contains(word)).unwrap_or_default();
+    for (word, place) in [
+        ("route     one-user", "portcullis.toml:10"),
+        ("tokens = ", "portcullis.toml:9"),
+        ("2. request-id", "portcullis.toml:14"),
+    ] {
+        assert!(line(word).contains(place), "{word} at {place}: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn explain_answers_as_json_where_asked() {
+    let url = "http://shop.example/users/7?x=1";
+    let explained = ran(&["explain", "GET", url, "-c", "portcullis.toml", "--json"]).json();
+
+    let route = &explained["route"];
+    assert_eq!(
+        (&route["name"], &route["match"][0]),
+        (&json!("one-user"), &json!("GET /users/{id}"))
+    );
+    assert_eq!(route["parameters"], json!({ "id": "7" }));
+    let filters = route["filters"].as_array().expect("a list");
+    let filters = filters
+        .iter()
+        .map(|filter| (&filter["name"], &filter["plugin"], &filter["phases"]));
+    let first = (&json!("signed-in"), &json!("token-auth"), &json!(["request"]));
+    assert_eq!(filters.clone().next(), Some(first));
+    assert_eq!(
+        filters.map(|filter| filter.0).collect::<Vec<_>>(),
+        ["signed-in", "request-id"]
+    );
+    assert_eq!(
+        (&route["backend"]["kind"], &route["backend"]["path"]),
+        (&json!("proxy"), &json!("/users/7?x=1"))
+    );
+    let nothing = ran(&["explain", "GET", "/nowhere", "-c", "portcullis.toml", "--json"]).json();
+    assert_eq!(nothing["refused"]["status"], 404);
+}
+
+#[test]
+fn explain_shows_no_secrets() {
+    let folder = Folder::new();
+    folder.write("token", "letmein-and-tell-nobody\n");
+    folder.write("portcullis.toml", CONFIGURATION.replace("${env:HOME}", "${file:token}"));
+
+    for arguments in [
+        ["explain", "GET", "/users/7", "-c", "portcullis.toml"].as_slice(),
+        &["explain", "GET", "/users/7", "-c", "portcullis.toml", "--json"],
+        &["routes", "-c", "portcullis.toml", "--json"],
+        &["check", "portcullis.toml"],
+    ] {
+        let ran = portcullis_in(folder.path(), arguments);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(!format!("{ran:?}").contains("letmein"), "{ran:?}");
+        assert!(
+            arguments[0] != "explain" || ran.stdout.contains("${file:token}"),
+            "{ran:?}"
+        );
+    }
 }
 
 #[test]
@@ -151,6 +209,20 @@ fn plugin_inspect_tells_what_a_file_is() {
     for word in ["misbehaving", "0.1.0", "request", "response", "act"] {
         assert!(ran.stdout.contains(word), "no {word} in {}", ran.stdout);
     }
+}
+
+#[test]
+fn plugin_inspect_tells_it_as_json_where_asked() {
+    let told = portcullis(&["plugin", "inspect", "rate-limit", "--json"]).json();
+
+    assert_eq!(
+        (&told["name"], &told["phases"]),
+        (&json!("rate-limit"), &json!(["request", "response"]))
+    );
+    let capabilities = told["capabilities"].as_array().expect("a list");
+    assert!(capabilities.contains(&json!("rate-limit")), "{told}");
+    assert_eq!(told["settings"]["properties"]["rate"]["type"], "string");
+    assert_eq!(told["sha256"].as_str().map(str::len), Some(64));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use portcullis_tests::{Gateway, eventually, portcullis_in};
+use portcullis_tests::{Gateway, eventually, gateway_binary, portcullis_in};
 
 const DEMO: [&str; 5] = ["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
 
@@ -64,6 +64,52 @@ async fn its_own_curl_lines_work() {
 }
 
 #[tokio::test]
+async fn links_to_the_inside_are_rewritten() {
+    let gateway = Gateway::start_by(&DEMO).await;
+
+    let users = gateway.get("/users").await.json();
+
+    let links = users["users"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|user| &user["url"]);
+    let outside = |id| serde_json::json!(format!("https://shop.example/users/{id}"));
+    assert!(links.eq(&[outside(1), outside(2), outside(3)]), "{users}");
+}
+
+#[tokio::test]
+async fn its_line_that_explains_works() {
+    let gateway = Gateway::start_by(&DEMO).await;
+    // The last of the lines to type.
+    let asking = || {
+        let said = gateway.stdout();
+        said.lines()
+            .find(|line| line.contains(" explain GET "))
+            .map(str::to_owned)
+    };
+    eventually("a line that explains", async || asking().is_some()).await;
+    let line = asking().expect("it was there");
+
+    // Typed where no `portcullis` is on the path, so as the program that runs here.
+    let program = gateway_binary();
+    let line = line.replace("portcullis demo", &format!("{} demo", program.display()));
+    let line = line.replace("portcullis explain", &format!("{} explain", program.display()));
+    let ran = Command::new("sh")
+        .args(["-c", &line])
+        .current_dir(gateway.folder().path())
+        .output();
+
+    let ran = ran.expect("a shell");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{line}: {ran:?}");
+    assert!(
+        said.contains("route     orders") && said.contains("demo.toml:"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn it_ends_with_ctrl_c() {
     let gateway = Gateway::start_by(&DEMO).await;
 
@@ -77,15 +123,14 @@ async fn a_taken_port_is_a_clear_error() {
     let first = Gateway::start_by(&DEMO).await;
     let taken = first.address().to_string();
 
-    let ran = portcullis_in(
-        first.folder().path(),
-        &["demo", "--listen", &taken, "--admin", "127.0.0.1:0"],
-    );
+    for (option, other) in [("--listen", "--admin"), ("--admin", "--listen")] {
+        let ran = portcullis_in(first.folder().path(), &["demo", option, &taken, other, "127.0.0.1:0"]);
 
-    assert_eq!(ran.code, 3, "{ran:?}");
-    assert!(
-        ran.stderr.contains(&taken) && ran.stderr.contains("--listen"),
-        "{}",
-        ran.stderr
-    );
+        assert_eq!(ran.code, 3, "{ran:?}");
+        assert!(
+            ran.stderr.contains(&taken) && ran.stderr.contains(option),
+            "{}",
+            ran.stderr
+        );
+    }
 }

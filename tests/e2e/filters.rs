@@ -88,41 +88,6 @@ async fn a_filter_may_be_shared_by_name() {
 }
 
 #[tokio::test]
-async fn ready_instances_are_used_again() {
-    let gateway = Gateway::start(
-        "[[route]]\nmatch = '/'\nrespond = {}\nfilters = [{ use = 'token-auth', settings = { tokens = ['t'] } }]",
-    )
-    .await;
-
-    for _ in 0..100 {
-        gateway.get("/").await;
-    }
-
-    let created = gateway
-        .metric("portcullis_filter_instances_created_total", &[("filter", "token-auth")])
-        .await;
-    assert!(
-        created <= 6.0,
-        "{created} instances for 100 calls on two threads, one at a time"
-    );
-}
-
-#[tokio::test]
-async fn a_pristine_instance_for_every_call_can_be_asked_for() {
-    let gateway = Gateway::start(
-        "[[route]]\nmatch = '/'\nrespond = {}\n\
-         filters = [{ use = 'token-auth', settings = { tokens = ['t'] }, reuse = 1 }]",
-    )
-    .await;
-
-    for _ in 0..20 {
-        assert_eq!(gateway.get("/").await.status(), 401);
-    }
-
-    assert!(gateway.metric("portcullis_filter_instances_created_total", &[]).await >= 20.0);
-}
-
-#[tokio::test]
 async fn settings_that_the_plugin_does_not_know_are_refused_with_their_place() {
     let said = Gateway::refused(
         "[[route]]\nmatch = '/'\nrespond = {}\nfilters = [{ use = 'token-auth', settings = { token = ['t'] } }]",

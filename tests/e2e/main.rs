@@ -23,12 +23,15 @@ mod limits;
 mod malformed;
 
 // Filters.
+mod filter_bodies;
 mod filters;
+mod instances;
 mod misbehaving;
 mod plugins;
 mod refused_plugins;
 
 // Running it.
+mod code_cache;
 mod drain;
 mod observing;
 mod reload;

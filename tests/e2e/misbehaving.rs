@@ -82,6 +82,11 @@ async fn an_exit_costs_one_request() {
 }
 
 #[tokio::test]
+async fn waiting_without_an_end_costs_one_request() {
+    fails("sleep", "request", "time").await;
+}
+
+#[tokio::test]
 async fn an_error_costs_one_request() {
     fails("fail", "request", "error").await;
 }
@@ -280,9 +285,10 @@ async fn a_filter_may_not_buffer_more_than_it_was_granted() {
 
     let large = gateway.request("POST", "/bad").body(vec![b'x'; 1025]).send().await;
 
-    assert!([413, 500].contains(&large.status()), "{}", large.text());
+    assert_eq!((large.status(), large.code().as_str()), (413, "body-too-large"));
     assert_eq!(upstream.requests(), 0);
-    assert_eq!(gateway.get("/good").await.status(), 200);
+    let fits = gateway.request("POST", "/bad").body(vec![b'x'; 1024]).send().await;
+    assert_eq!((fits.status(), &fits.json()["length"]), (200, &json!(1024)));
 }
 
 #[tokio::test]
@@ -383,6 +389,35 @@ async fn repeated_failures_take_a_filter_out_of_service_for_a_while() {
     );
     assert_eq!(gateway.get("/good").await.status(), 200);
     eventually("it is tried again", async || gateway.get("/bad").await.status() == 500).await;
+}
+
+#[tokio::test]
+async fn a_pause_grows_while_a_filter_fails_and_ends_when_it_is_well() {
+    let upstream = Upstream::echo().await;
+    let rules = "quarantine = { after = 2, first = '200ms', longest = '10s' }";
+    let gateway = doing(&upstream, "panic-when-told", rules).await;
+    let told = async || {
+        let request = gateway.request("GET", "/bad").header("x-panic", "now");
+        request.send().await.status()
+    };
+    let out_of_service = async || {
+        let labels = [("filter", "wrong")];
+        gateway.metric("portcullis_filter_quarantined", &labels).await
+    };
+
+    assert_eq!((told().await, told().await, told().await), (500, 500, 503));
+    gateway.log_line(&["quarantined", "wrong", "0.2"]).await;
+    eventually("it is tried and fails", async || told().await == 500).await;
+    gateway.log_line(&["quarantined", "wrong", "0.4"]).await;
+    assert_eq!((told().await, out_of_service().await), (503, 1.0));
+
+    eventually("it is tried and is well", async || {
+        gateway.get("/bad").await.status() == 200
+    })
+    .await;
+    assert_eq!((gateway.get("/bad").await.status(), out_of_service().await), (200, 0.0));
+    // One failure is none in a row: it counts anew.
+    assert_eq!((told().await, gateway.get("/bad").await.status()), (500, 200));
 }
 
 #[tokio::test]

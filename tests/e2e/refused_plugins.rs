@@ -1,6 +1,6 @@
 //! Files that are no good plugins are refused by `check` and by `run`, with the place and the mend.
 
-use portcullis_tests::{Component, Folder, Gateway, misbehaving};
+use portcullis_tests::{Component, Folder, Gateway, misbehaving, standard};
 
 /// What `check` and `run` say of a configuration that uses this file as a plugin.
 async fn said_of(component: Component) -> String {
@@ -78,5 +78,32 @@ async fn settings_that_the_schema_refuses_are_shown_with_their_place() {
         ran.stderr.contains("act") && ran.stderr.contains("dance"),
         "{}",
         ran.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_capability_that_is_not_granted_is_refused_with_the_words_that_grant_it() {
+    let folder = Folder::new();
+    let file = folder.write("limit.wasm", standard("rate-limit"));
+    let with = |grant: &str| {
+        let settings = "settings = { rate = '1/hour' }";
+        let configuration = using(file.to_str().expect("a path in UTF-8"), grant);
+        configuration.replace("{ use = 'own' }", &format!("{{ use = 'own', {settings} }}"))
+    };
+    let help = "`grant = { rate-limit = true }` in `[plugin.own]`";
+
+    for grant in ["", "grant = { jwt = true }", "grant = { rate-limit = false }"] {
+        let ran = Gateway::checked(with(grant));
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let said = Gateway::refused(with(grant)).await;
+        for said in [&ran.stderr, &said] {
+            assert!(said.contains("portcullis.toml:") && said.contains(help), "{said}");
+        }
+    }
+
+    let gateway = Gateway::start(with("grant = { rate-limit = true }")).await;
+    assert_eq!(
+        (gateway.get("/").await.status(), gateway.get("/").await.status()),
+        (200, 429)
     );
 }

@@ -204,3 +204,59 @@ async fn a_changed_plugin_is_noticed_and_a_bad_one_left_out() {
     eventually("the bad one is refused", async || reloads("failed").await >= 1.0).await;
     assert_eq!(gateway.get("/").await.text(), "here");
 }
+
+#[tokio::test]
+async fn a_changed_plugin_takes_over() {
+    let old = std::fs::read(misbehaving()).expect("the plugin");
+    // The same plugin, saying something else: bytes of its data, as many as before.
+    let (said, says) = (b"answered by the filter", b"answered by a new one.");
+    let at = old
+        .windows(said.len())
+        .position(|bytes| bytes == said)
+        .expect("its words");
+    let new = [&old[..at], says, &old[at + says.len()..]].concat();
+    let folder = Folder::new();
+    folder.write("plugin.wasm", &old);
+    let configuration = "[plugin.own]\nsource = 'plugin.wasm'\n[[route]]\nmatch = '/'\nrespond = {}\n\
+        filters = [{ use = 'own', settings = { act = 'reply-at-body' } }]\n";
+    let gateway = Gateway::start_in(folder, configuration, &[]).await;
+    assert!(gateway.get("/").await.text().starts_with("answered by the filter"));
+
+    gateway.folder().write("plugin.wasm", &new);
+
+    eventually("the new plugin answers", async || {
+        gateway.get("/").await.text().starts_with("answered by a new one.")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_changed_part_is_noticed() {
+    let folder = Folder::new();
+    folder.write("routes.d/one.toml", answering("old"));
+    let gateway = Gateway::start_in(folder, "include = ['routes.d/*.toml']\n", &[]).await;
+    assert_eq!(gateway.get("/").await.text(), "old");
+
+    gateway.folder().write("routes.d/one.toml", answering("new"));
+
+    eventually("the new part answers", async || gateway.get("/").await.text() == "new").await;
+}
+
+#[tokio::test]
+async fn a_changed_secret_is_noticed() {
+    let folder = Folder::new();
+    folder.write("secrets/token", "first-secret\n");
+    let configuration = "[[route]]\nmatch = '/'\nrespond = {}\n\
+        filters = [{ use = 'token-auth', settings = { tokens = ['${file:secrets/token}'] } }]\n";
+    let gateway = Gateway::start_in(folder, configuration, &[]).await;
+    let with = async |token: &str| {
+        let request = gateway.request("GET", "/").header("x-access-tokens", token);
+        request.send().await.status()
+    };
+    assert_eq!((with("first-secret").await, with("second-secret").await), (200, 401));
+
+    gateway.folder().write("secrets/token", "second-secret\n");
+
+    eventually("the new secret opens", async || with("second-secret").await == 200).await;
+    assert_eq!(with("first-secret").await, 401);
+}

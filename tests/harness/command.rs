@@ -62,7 +62,7 @@ pub fn target_folder() -> PathBuf {
 }
 
 /// The gateway's binary. Cargo names it to the tests it runs; a test run by hand finds it beside its own folder.
-pub(crate) fn gateway_binary() -> PathBuf {
+pub fn gateway_binary() -> PathBuf {
     if let Some(path) = std::env::var_os("CARGO_BIN_EXE_portcullis-under-test") {
         return path.into();
     }

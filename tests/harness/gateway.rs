@@ -164,7 +164,8 @@ impl Gateway {
             .await
     }
 
-    /// The sum of a metric's samples that carry all these labels; 0 where there is none.
+    /// The sum of a metric's samples that carry all these labels; 0 where there is none. Panics where there is no such
+    /// metric, or none of its samples has a label of that name.
     pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         crate::metrics::sum(&self.admin("/metrics").await.text(), name, labels)
     }

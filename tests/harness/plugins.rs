@@ -12,6 +12,14 @@ pub fn misbehaving() -> &'static str {
     BUILT.get_or_init(build).to_str().expect("a path in UTF-8")
 }
 
+/// The bytes of a standard plugin, for use as if it were somebody's own: `standard("rate-limit")`.
+pub fn standard(name: &str) -> Vec<u8> {
+    // Where the build script of `plugins/` has cargo put them.
+    let file = format!("plugins/wasm32-wasip2/plugin/{}.wasm", name.replace('-', "_"));
+    let file = target_folder().join(file);
+    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
 fn build() -> PathBuf {
     // A target folder of its own: the outer cargo may hold the lock of the common one.
     let target = target_folder().join("plugins-test");

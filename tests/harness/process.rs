@@ -28,9 +28,9 @@ impl Process {
     ) -> Self {
         let mut child = Command::new(gateway_binary())
             .args(arguments)
-            .envs(environment.iter().copied())
             .env("PORTCULLIS_WASM_CACHE", target_folder().join("portcullis-test-cache"))
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -75,9 +75,14 @@ impl Process {
         Some(status.code().unwrap_or(-1))
     }
 
-    /// Waits for its end and gives the exit code.
+    /// Waits for its end, and for its last words, and gives the exit code.
     pub async fn exited(&self) -> i32 {
-        eventually("the process ends", async || self.exit_code().is_some()).await;
+        // Each thread that reads a pipe holds its lines until the pipe ends.
+        let read = |lines: &Lines| Arc::strong_count(lines) == 1;
+        eventually("the process ends", async || {
+            self.exit_code().is_some() && read(&self.stdout) && read(&self.stderr)
+        })
+        .await;
         self.exit_code().expect("it has ended")
     }
 

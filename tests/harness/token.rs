@@ -34,6 +34,28 @@ pub fn signed_by_key(claims: &Value, id: &str) -> String {
     encode(&header, claims, &key.expect("a key")).expect("a token")
 }
 
+/// A token signed by this algorithm (RFC 7518 section 3.1), `PS256` for one, and the public key that verifies it, in PEM.
+pub fn signed_by(claims: &Value, algorithm: &str) -> (String, &'static str) {
+    let (key, public) = match &algorithm[..2] {
+        "RS" | "PS" => (
+            EncodingKey::from_rsa_pem(include_bytes!("keys/rsa.pem")),
+            include_str!("keys/rsa.public.pem"),
+        ),
+        "ES" if algorithm == "ES384" => (
+            EncodingKey::from_ec_pem(include_bytes!("keys/es384.pem")),
+            include_str!("keys/es384.public.pem"),
+        ),
+        "ES" => (
+            EncodingKey::from_ec_pem(include_bytes!("keys/es256.pem")),
+            include_str!("keys/es256.public.pem"),
+        ),
+        _ => (EncodingKey::from_ed_pem(include_bytes!("keys/ed25519.pem")), PUBLIC_KEY),
+    };
+    let header = Header::new(algorithm.parse().expect("an algorithm"));
+    let token = encode(&header, claims, &key.expect("a key")).expect("a token");
+    (token, public)
+}
+
 /// The token with another claim set under the same signature.
 pub fn tampered(token: &str) -> String {
     let parts = token.split('.').collect::<Vec<_>>();

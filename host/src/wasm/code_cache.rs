@@ -99,3 +99,90 @@ fn make_private(folder: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A component with nothing in it: the preamble alone.
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    /// The files of a folder with their contents.
+    fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    }
+
+    fn compile(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let engine = wasmtime::Engine::default();
+        let cache = CodeCache::open(folder, &engine).unwrap();
+        cache.compile(&engine, "hash", COMPONENT).unwrap();
+        files(folder)
+    }
+
+    #[test]
+    fn what_is_kept_is_loaded_and_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = compile(folder.path());
+        assert_eq!(first.len(), 1);
+        let written = fs::metadata(&first[0].0).unwrap().ino();
+
+        // Bytes that are no component: what is given can only be what was kept.
+        let engine = wasmtime::Engine::default();
+        let cache = CodeCache::open(folder.path(), &engine).unwrap();
+        cache.compile(&engine, "hash", b"unread").unwrap();
+
+        assert_eq!(files(folder.path()), first);
+        assert_eq!(fs::metadata(&first[0].0).unwrap().ino(), written);
+    }
+
+    #[test]
+    fn damaged_code_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = compile(folder.path());
+        let (file, bytes) = &good[0];
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+
+        for damaged in [&flipped[..], &bytes[..bytes.len() / 2], &bytes[..SEAL / 2], b""] {
+            fs::write(file, damaged).unwrap();
+            let made = compile(folder.path());
+            assert_eq!(made.len(), 1);
+            assert_eq!(Sha256::digest(&made[0].1[SEAL..]).as_slice(), &made[0].1[..SEAL]);
+        }
+    }
+
+    #[test]
+    fn another_engine_keeps_its_code_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        compile(folder.path());
+        let engine = wasmtime::Engine::new(wasmtime::Config::new().epoch_interruption(true)).unwrap();
+
+        let cache = CodeCache::open(folder.path(), &engine).unwrap();
+        cache.compile(&engine, "hash", COMPONENT).unwrap();
+
+        assert_eq!(files(folder.path()).len(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_not_used() {
+        let engine = wasmtime::Engine::default();
+        for (mode, used) in [(0o700, true), (0o755, true), (0o770, false), (0o702, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(CodeCache::open(folder.path(), &engine).is_some(), used, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_made_for_this_user_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("a/b");
+
+        compile(&folder);
+
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+    }
+}

@@ -1,6 +1,6 @@
 //! `edit-headers`
 
-use portcullis_tests::{Gateway, Upstream};
+use portcullis_tests::{Gateway, Upstream, signed};
 use serde_json::json;
 
 use super::filtering;
@@ -74,6 +74,27 @@ async fn values_may_be_made_of_what_is_known_of_the_exchange() {
     assert_eq!(upstream.last_header("x-claim"), "");
     let line = gateway.logged(|line| line["path"] == "/users/7").await;
     assert_eq!(line["id"], upstream.last_header("x-id"));
+}
+
+#[tokio::test]
+async fn values_may_be_made_of_the_claims_of_a_token() {
+    let upstream = Upstream::answering("").await;
+    let secret = "a secret of thirty-two characters";
+    let gateway = filtering(
+        &upstream,
+        &format!(
+            "{{ use = 'jwt-auth', settings = {{ algorithms = ['HS256'], secret = '{secret}' }} }}, \
+             {{ use = 'edit-headers', settings = {{ request = {{ set = {{ x-claim = 'is {{jwt.sub}}' }} }} }} }}"
+        ),
+    )
+    .await;
+    let token = signed(&json!({ "sub": "ada", "exp": 9_999_999_999_u64 }), secret);
+
+    let request = gateway.request("GET", "/").header("x-claim", "forged");
+    let request = request.header("authorization", format!("Bearer {token}"));
+    assert_eq!(request.send().await.status(), 200);
+
+    assert_eq!(upstream.last_header("x-claim"), "is ada");
 }
 
 #[tokio::test]

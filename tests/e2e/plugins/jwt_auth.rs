@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_tests::{
-    Folder, Gateway, PUBLIC_KEY, Upstream, eventually, full, jwks, signed, signed_by_key, tampered,
+    Folder, Gateway, PUBLIC_KEY, Upstream, eventually, full, jwks, signed, signed_by, signed_by_key, tampered,
 };
 use serde_json::{Value, json};
 
@@ -89,6 +89,23 @@ async fn a_public_key_cannot_be_used_as_a_shared_secret() {
 }
 
 #[tokio::test]
+async fn every_algorithm_verifies_its_own_tokens_alone() {
+    let upstream = Upstream::answering("").await;
+    for algorithm in ["RS256", "RS512", "PS256", "PS384", "ES256", "ES384", "EdDSA"] {
+        let (token, public) = signed_by(&claims(60), algorithm);
+        let settings = format!("{{ algorithms = ['{algorithm}'], pem = '''{public}''' }}");
+        let gateway = filtering(&upstream, &format!("{{ use = 'jwt-auth', settings = {settings} }}")).await;
+
+        assert_eq!(status(&gateway, &token).await, 200, "{algorithm}");
+        assert_eq!(status(&gateway, &tampered(&token)).await, 401, "{algorithm}");
+        // The same key, by another algorithm; or another key.
+        let other = if algorithm == "PS256" { "RS256" } else { "PS256" };
+        let (other, _) = signed_by(&claims(60), other);
+        assert_eq!(status(&gateway, &other).await, 401, "{algorithm}");
+    }
+}
+
+#[tokio::test]
 async fn keys_may_come_from_a_file_and_change_there() {
     let upstream = Upstream::answering("").await;
     let folder = Folder::new();
@@ -122,6 +139,44 @@ async fn keys_may_come_from_a_url_and_the_last_good_ones_are_kept() {
     provider.stop().await;
 
     assert_eq!(status(&gateway, &signed_by_key(&claims(60), "rsa")).await, 200);
+}
+
+#[tokio::test]
+async fn a_key_that_is_new_at_the_url_is_fetched_when_the_first_token_comes() {
+    let keys = std::sync::Arc::new(std::sync::Mutex::new(vec!["ed"]));
+    let published = keys.clone();
+    let provider = Upstream::with(move |_| {
+        let set = jwks(&published.lock().expect("keys"));
+        async move { http::Response::new(full(set.to_string())) }
+    })
+    .await;
+    let upstream = Upstream::answering("").await;
+    let settings = format!("{{ algorithms = ['EdDSA', 'RS256'], jwks = '{provider}/jwks.json' }}");
+    let gateway = filtering(&upstream, &format!("{{ use = 'jwt-auth', settings = {settings} }}")).await;
+    let (old, new) = (signed_by_key(&claims(60), "ed"), signed_by_key(&claims(60), "rsa"));
+    eventually("the keys are there", async || status(&gateway, &old).await == 200).await;
+
+    *keys.lock().expect("keys") = vec!["rsa"];
+
+    eventually("the new key is used", async || status(&gateway, &new).await == 200).await;
+    assert_eq!(status(&gateway, &old).await, 401);
+    assert!(provider.requests() <= 3, "{} fetches", provider.requests());
+}
+
+#[tokio::test]
+async fn while_no_keys_have_come_a_token_is_503_and_no_token_401() {
+    let provider = Upstream::absent().await;
+    let upstream = Upstream::answering("").await;
+    let settings = format!("{{ algorithms = ['EdDSA'], jwks = 'http://{provider}/jwks.json' }}");
+    let gateway = filtering(&upstream, &format!("{{ use = 'jwt-auth', settings = {settings} }}")).await;
+
+    let request = gateway.request("GET", "/");
+    let token = format!("Bearer {}", signed_by_key(&claims(60), "ed"));
+    let response = request.header("authorization", token).send().await;
+
+    assert_eq!((response.status(), response.header("retry-after")), (503, "5"));
+    assert_eq!(gateway.get("/").await.status(), 401);
+    assert_eq!(upstream.requests(), 0);
 }
 
 #[tokio::test]

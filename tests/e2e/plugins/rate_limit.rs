@@ -1,6 +1,7 @@
 //! `rate-limit`
 
-use portcullis_tests::{Gateway, Upstream};
+use portcullis_tests::{Gateway, Upstream, signed};
+use serde_json::json;
 
 use super::filtering;
 
@@ -106,6 +107,65 @@ async fn the_first_key_that_a_request_has_counts() {
         (200, 429, 200)
     );
     assert_eq!(gateway.get("/").await.status(), 403);
+}
+
+#[tokio::test]
+async fn a_request_without_the_first_key_is_counted_by_the_second() {
+    let upstream = Upstream::answering("").await;
+    let secret = "a secret of thirty-two characters";
+    let gateway = filtering(
+        &upstream,
+        &format!(
+            "{{ use = 'jwt-auth', settings = {{ algorithms = ['HS256'], secret = '{secret}', optional = true }} }}, \
+             {{ use = 'rate-limit', settings = {{ rate = '1/hour', key = ['jwt:sub', 'client-ip'] }} }}"
+        ),
+    )
+    .await;
+    let by = async |name: &str| {
+        let token = signed(&json!({ "sub": name, "exp": 9_999_999_999_u64 }), secret);
+        let request = gateway.request("GET", "/");
+        let request = request.header("authorization", format!("Bearer {token}"));
+        request.send().await.status()
+    };
+
+    assert_eq!((by("ada").await, by("ada").await, by("grace").await), (200, 429, 200));
+    let nobody = async || gateway.get("/").await.status();
+    assert_eq!((nobody().await, nobody().await), (200, 429));
+}
+
+#[tokio::test]
+async fn requests_without_any_key_are_counted_as_the_policy_says() {
+    for (policy, other_client) in [("client-ip", 200), ("global", 429)] {
+        let limit = format!("{{ rate = '1/hour', key = ['header:x-tenant'], on_missing_key = '{policy}' }}");
+        let gateway = Gateway::start(format!(
+            "[server]\ntrusted_proxies = ['127.0.0.1']\n[[route]]\nmatch = '/'\nrespond = {{}}\n\
+             filters = [{{ use = 'rate-limit', settings = {limit} }}]\n"
+        ))
+        .await;
+        let from = async |client: &str| {
+            let request = gateway.request("GET", "/").header("x-forwarded-for", client);
+            request.send().await.status()
+        };
+
+        assert_eq!((from("203.0.113.1").await, from("203.0.113.1").await), (200, 429));
+        assert_eq!(from("203.0.113.2").await, other_client, "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn a_burst_is_what_passes_at_once() {
+    let upstream = Upstream::answering("").await;
+    for (burst, expected) in [(1, [200, 429, 429, 429]), (3, [200, 200, 200, 429])] {
+        let settings = format!("{{ rate = '2/hour', burst = {burst} }}");
+        let gateway = filtering(&upstream, &format!("{{ use = 'rate-limit', settings = {settings} }}")).await;
+
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            statuses.push(gateway.get("/").await.status());
+        }
+
+        assert_eq!(statuses, expected, "burst {burst}");
+    }
 }
 
 #[tokio::test]

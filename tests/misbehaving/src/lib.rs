@@ -1,15 +1,20 @@
 //! A filter that does wrong, in the way that its setting `act` says. The tests show that a gateway survives it.
+//!
+//! Some acts do well instead, in phases that no standard plugin takes part in.
 
+mod bodies;
 mod waste;
 
 use std::cell::{Cell, RefCell};
 
 use portcullis_sdk::{
-    BodyOutcome, BodyTransform, Failure, Filter, Outcome, Phase, Reply, Request, Response, SettingsError, Summary, log,
+    BodyOutcome, Failure, Filter, Outcome, Phase, Reply, Request, Response, SettingsError, Summary, log,
     register_filter,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::bodies::{Double, Spoil};
 
 /// What the operator writes.
 #[derive(Deserialize, JsonSchema)]
@@ -83,7 +88,26 @@ pub enum Act {
     PanicAtStart,
     /// Refuses its settings.
     RefuseSettings,
+    /// Waits on the clock for a minute.
+    Sleep,
+    /// Panics where the request says so: `x-panic: now`.
+    PanicWhenTold,
+    /// Does well: makes the request's body upper-case.
+    ShoutRequest,
+    /// Does well: makes the response's body upper-case.
+    ShoutResponse,
+    /// Does well: answers by itself when it has seen the request's body.
+    ReplyAtBody,
+    /// Does well: answers by itself when it has seen the response's body.
+    ReplyAtResponseBody,
+    /// Does well: doubles each byte of both bodies while they stream, and ends them with a full stop.
+    Double,
+    /// Does well: logs what became of the exchange.
+    LogTheEnd,
 }
+
+/// What is asked for of a body.
+const BODY: u64 = 1024;
 
 struct Misbehaving {
     act: Act,
@@ -93,7 +117,13 @@ struct Misbehaving {
 
 impl Filter for Misbehaving {
     type Settings = Settings;
-    const PHASES: &'static [Phase] = &[Phase::Request, Phase::RequestBody, Phase::Response, Phase::Complete];
+    const PHASES: &'static [Phase] = &[
+        Phase::Request,
+        Phase::RequestBody,
+        Phase::Response,
+        Phase::ResponseBody,
+        Phase::Complete,
+    ];
 
     fn new(settings: Settings) -> Result<Self, SettingsError> {
         match settings.act {
@@ -143,18 +173,23 @@ impl Filter for Misbehaving {
                 request.set_note("changed", "yes")?;
                 panic!("as told, half-way");
             }
-            Act::PanicAtBody => return Ok(Outcome::BufferBody(1024)),
+            Act::Sleep => waste::a_minute(),
+            Act::PanicWhenTold => assert!(request.header("x-panic").is_none(), "as told, by the request"),
+            Act::PanicAtBody | Act::ShoutRequest | Act::ReplyAtBody => return Ok(Outcome::BufferBody(BODY)),
+            Act::Double => return Ok(Outcome::transform(Double)),
             Act::BufferTooMuch => return Ok(Outcome::BufferBody(u64::MAX)),
             _ => {}
         }
         Ok(Outcome::Continue)
     }
 
-    fn on_request_body(&self, _: &mut Request, _: Vec<u8>) -> Result<BodyOutcome, Failure> {
-        match self.act {
+    fn on_request_body(&self, _: &mut Request, body: Vec<u8>) -> Result<BodyOutcome, Failure> {
+        Ok(match self.act {
             Act::PanicAtBody => panic!("as told, at the body"),
-            _ => Ok(BodyOutcome::Continue),
-        }
+            Act::ShoutRequest => BodyOutcome::Replace(body.to_ascii_uppercase()),
+            Act::ReplyAtBody => bodies::reply(&body).into(),
+            _ => BodyOutcome::Continue,
+        })
     }
 
     fn on_response(&self, _: &mut Request, response: &mut Response) -> Result<Outcome, Failure> {
@@ -166,18 +201,36 @@ impl Filter for Misbehaving {
             }
             Act::LoopAtResponse => waste::time(),
             Act::PanicInTransform | Act::LoopInTransform | Act::Inflate => {
-                return Ok(Outcome::TransformBody(Box::new(Spoil {
-                    act: self.act,
-                    pushed: 0,
-                })));
+                return Ok(Outcome::transform(Spoil::by(self.act)));
             }
+            Act::ShoutResponse | Act::ReplyAtResponseBody => return Ok(Outcome::BufferBody(BODY)),
+            Act::Double => return Ok(Outcome::transform(Double)),
             _ => {}
         }
         Ok(Outcome::Continue)
     }
 
-    fn on_complete(&self, _: &Request, _: &Summary) {
-        assert!(self.act != Act::PanicAtEnd, "as told, at the end");
+    fn on_response_body(&self, _: &mut Request, _: &mut Response, body: Vec<u8>) -> Result<BodyOutcome, Failure> {
+        Ok(match self.act {
+            Act::ShoutResponse => BodyOutcome::Replace(body.to_ascii_uppercase()),
+            Act::ReplyAtResponseBody => bodies::reply(&body).into(),
+            _ => BodyOutcome::Continue,
+        })
+    }
+
+    fn on_complete(&self, request: &Request, summary: &Summary) {
+        match self.act {
+            Act::PanicAtEnd => panic!("as told, at the end"),
+            Act::LogTheEnd => {
+                let path = request.path();
+                let (received, sent) = (summary.request_bytes, summary.response_bytes);
+                let (status, outcome) = (summary.status, &summary.outcome);
+                log::warn(format!(
+                    "{path} ended: status {status}, {received} received, {sent} sent, {outcome}"
+                ));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -204,25 +257,4 @@ fn bad_headers(request: &mut Request) -> Result<(), Failure> {
     });
     request.set_header("x-refused", refused.join(","))?;
     Ok(())
-}
-
-struct Spoil {
-    act: Act,
-    pushed: usize,
-}
-
-impl BodyTransform for Spoil {
-    fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Failure> {
-        self.pushed += 1;
-        match self.act {
-            Act::PanicInTransform if self.pushed > 1 => panic!("as told, in the middle"),
-            Act::LoopInTransform if self.pushed > 1 => waste::time(),
-            Act::Inflate => Ok(vec![b'x'; chunk.len().saturating_mul(1 << 20).min(1 << 30)]),
-            _ => Ok(chunk.to_vec()),
-        }
-    }
-
-    fn finish(&mut self) -> Result<Vec<u8>, Failure> {
-        Ok(Vec::new())
-    }
 }

@@ -17,6 +17,15 @@ pub(crate) fn some_time() {
     }
 }
 
+/// Waits on the clock, without computing.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is what it is for, and the thread is the guest's"
+)]
+pub(crate) fn a_minute() {
+    std::thread::sleep(std::time::Duration::from_secs(60));
+}
+
 /// Takes memory for ever.
 pub(crate) fn memory() -> ! {
     let mut taken = Vec::new();
