@@ -30,7 +30,7 @@ impl Redirect {
             location.push(if location.contains('?') { '&' } else { '?' });
             location.push_str(query);
         }
-        // `//host` would be taken for another host, and so would `/\\host` by some clients.
+        // `//host` would be taken for another host, and so would `/\host` by some clients.
         if location.starts_with("//") || location.starts_with("/\\") {
             return Err(Rejection::BadRequest("the path cannot be redirected"));
         }
