@@ -13,7 +13,7 @@ use crate::config::resolved::{Config, FilterLimits, FilterUse, Plugin as PluginS
 use crate::config::{Problem, Problems, check_settings, settings_error};
 use crate::pipeline::QuarantineState;
 use crate::router::Router;
-use crate::telemetry::metrics::{FILTER_QUARANTINED, Metrics};
+use crate::telemetry::metrics::{FILTER_QUARANTINED, FilterCounters, Metrics};
 use crate::wasm::capabilities::Services;
 use crate::wasm::{Engine, Filter, FilterError, Plugin, PluginError};
 
@@ -146,14 +146,21 @@ impl Gateway {
         }
     }
 
-    /// Shows the health of this gateway's filters, and no others, in the metrics.
+    /// Shows the health of this gateway's filters, and no others, in the metrics, and their failures from 0 on.
     pub fn publish(&self, metrics: &Metrics) {
-        metrics.clear_readings();
-        for filter in self.routes.iter().flat_map(|route| &route.filters) {
+        metrics.forget_previous();
+        for (route, filter) in self
+            .routes
+            .iter()
+            .flat_map(|route| route.filters.iter().map(move |filter| (route, filter)))
+        {
+            let (name, plugin) = (&filter.settings.name, filter.settings.plugin.name.as_str().into());
+            let phases = filter.filter.plugin.manifest.phases;
+            FilterCounters::announce_failures(metrics, name, &plugin, &route.settings.name, phases);
             let state = filter.quarantine.clone();
             let labels = vec![
-                ("filter", filter.settings.name.clone()),
-                ("plugin", filter.settings.plugin.name.as_str().into()),
+                ("filter", name.clone()),
+                ("plugin", plugin),
                 ("scope", filter.scope.clone()),
             ];
             metrics.reading(FILTER_QUARANTINED, labels, move || u64::from(state.is_on()));

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::config::{self, Loaded, Problems, resolved};
 use crate::gateway::{Environment, Gateway};
 use crate::server::Server;
+use crate::telemetry::Counter;
 use crate::telemetry::metrics::RELOADS;
 
 /// Editors and deployments write in several steps: so long it must be quiet before the files are read.
@@ -24,6 +25,8 @@ pub(crate) struct Reloader {
     standard: Vec<&'static str>,
     environment: Environment,
     watch: Watch,
+    reloaded: Counter,
+    failed: Counter,
 }
 
 impl Reloader {
@@ -35,9 +38,15 @@ impl Reloader {
     ) -> Reloader {
         let mut watch = Watch::start();
         watch.follow(current.files());
+        let counter = |result: &str| {
+            let labels = vec![("result", result.into())];
+            environment.metrics.counter(CONTROL_THREAD, RELOADS, labels)
+        };
         Reloader {
             path: path.to_owned(),
             standard,
+            reloaded: counter("ok"),
+            failed: counter("failed"),
             environment,
             watch,
         }
@@ -50,12 +59,6 @@ impl Reloader {
 
     /// Reads and builds everything again, off to the side, and swaps it in if all of it is good.
     pub(crate) async fn reload(&mut self, server: &Server) {
-        let counted = |result: &'static str| {
-            self.environment
-                .metrics
-                .counter(CONTROL_THREAD, RELOADS, vec![("result", result.into())])
-                .add(1);
-        };
         let before = server.current();
         match self.build(&before).await {
             Ok(gateway) => {
@@ -67,7 +70,7 @@ impl Reloader {
                 tracing::info!(routes = gateway.routes.len(), "configuration reloaded");
                 server.replace(gateway);
                 self.environment.services.forget_unused();
-                counted("ok");
+                self.reloaded.add(1);
             }
             Err(problems) => {
                 // What is wrong may be in a file that the old configuration does not have.
@@ -77,7 +80,7 @@ impl Reloader {
                 let files = before.files().into_iter().chain(named).collect();
                 self.watch.follow(files);
                 tracing::error!("the new configuration is not used, the old one goes on:\n{problems}");
-                counted("failed");
+                self.failed.add(1);
             }
         }
     }

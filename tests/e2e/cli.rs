@@ -101,6 +101,7 @@ fn explain_says_where_each_thing_is_written() {
     let line = |word: &str| ran.stdout.lines().find(|line| line.contains(word)).unwrap_or_default();
     for (word, place) in [
         ("route     one-user", "portcullis.toml:10"),
+        ("1. signed-in", "portcullis.toml:7"),
         ("tokens = ", "portcullis.toml:9"),
         ("2. request-id", "portcullis.toml:14"),
     ] {

@@ -5,17 +5,33 @@ use serde_json::json;
 
 /// A gateway whose one route has a filter that does this (see `tests/misbehaving`); it asks for 1 KiB of a body.
 async fn doing(upstream: &Upstream, act: &str) -> Gateway {
+    doing_within(upstream, act, "").await
+}
+
+/// The same with more said about the plugin.
+async fn doing_within(upstream: &Upstream, act: &str, rules: &str) -> Gateway {
     let plugin = misbehaving();
     Gateway::start(format!(
         r#"
         upstream.service.targets = ["{upstream}"]
-        plugin.acting.source = "{plugin}"
+        [plugin.acting]
+        source = "{plugin}"
+        {rules}
         [[route]]
         match = "/{{rest...}}"
         to = "service"
         filters = [{{ use = "acting", settings = {{ act = "{act}" }} }}]
         "#
     ))
+    .await
+}
+
+/// Answers with the request's body.
+async fn mirror() -> Upstream {
+    Upstream::with(|request| async move {
+        let body = http_body_util::BodyExt::collect(request.into_body()).await;
+        http::Response::new(chunked(body.expect("a body").to_bytes()))
+    })
     .await
 }
 
@@ -112,12 +128,28 @@ async fn a_response_body_beyond_what_the_filter_asked_for_is_502() {
 }
 
 #[tokio::test]
+async fn a_filter_may_not_buffer_more_of_either_body_than_its_limit() {
+    for (act, status, code) in [
+        ("shout-request", 413, "body-too-large"),
+        ("shout-response", 502, "response-too-large"),
+    ] {
+        let upstream = mirror().await;
+        let gateway = doing_within(&upstream, act, "limits = { body = '100' }").await;
+
+        for body in [generated(101), chunked(vec![b'x'; 101])] {
+            let large = gateway.request("POST", "/large").streaming(body).send().await;
+            assert_eq!((large.status(), large.code().as_str()), (status, code));
+        }
+
+        assert_eq!(gateway.outcome("/large").await, code);
+        let fits = gateway.request("POST", "/").body(vec![b'x'; 100]).send().await;
+        assert_eq!((fits.status(), fits.text()), (200, "X".repeat(100)));
+    }
+}
+
+#[tokio::test]
 async fn both_bodies_can_be_transformed_while_they_stream() {
-    let upstream = Upstream::with(|request| async move {
-        let body = http_body_util::BodyExt::collect(request.into_body()).await;
-        http::Response::new(chunked(body.expect("a body").to_bytes()))
-    })
-    .await;
+    let upstream = mirror().await;
     let gateway = doing(&upstream, "double").await;
 
     let response = gateway.request("POST", "/").body("ab").send().await;

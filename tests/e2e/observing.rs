@@ -1,6 +1,6 @@
 //! What an operator sees.
 
-use portcullis_tests::{Gateway, Upstream};
+use portcullis_tests::{Gateway, Upstream, eventually};
 
 #[tokio::test]
 async fn every_exchange_is_one_line_of_the_access_log() {
@@ -111,6 +111,47 @@ async fn metrics_count_requests_by_names_of_the_configuration_only() {
     assert!(!gateway.admin("/metrics").await.text().contains("MADEUP"));
 }
 
+/// One route with a filter that takes part in the request phase only.
+fn guarded(route: &str) -> String {
+    let filter = "{ use = 'token-auth', settings = { tokens = ['t'] } }";
+    format!("[[route]]\nname = '{route}'\nmatch = '/'\nrespond = {{}}\nfilters = [{filter}]\n")
+}
+
+/// The line of a filter that has not failed on this route for this reason.
+fn failures(route: &str, reason: &str) -> String {
+    let labels = "filter=\"token-auth\",phase=\"request\",plugin=\"token-auth\"";
+    format!("portcullis_filter_failures_total{{{labels},reason=\"{reason}\",route=\"{route}\"}} 0")
+}
+
+#[tokio::test]
+async fn failures_and_reloads_are_shown_before_the_first() {
+    let gateway = Gateway::start(guarded("shop")).await;
+
+    let text = gateway.admin("/metrics").await.text();
+
+    for reason in "trap cpu time memory error malformed load exhausted".split(' ') {
+        assert!(text.contains(&failures("shop", reason)), "no {reason} in {text}");
+    }
+    for result in ["ok", "failed"] {
+        let reloads = format!("portcullis_reloads_total{{result=\"{result}\"}} 0");
+        assert!(text.contains(&reloads), "no {result} in {text}");
+    }
+    assert_eq!(text.matches("portcullis_filter_failures_total{").count(), 8, "{text}");
+}
+
+#[tokio::test]
+async fn failures_that_never_were_are_forgotten_with_their_route() {
+    let gateway = Gateway::start(guarded("old")).await;
+
+    gateway.reload_with(guarded("new")).await;
+
+    eventually("only the new route is shown", async || {
+        let text = gateway.admin("/metrics").await.text();
+        text.contains(&failures("new", "trap")) && !text.contains("route=\"old\"")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn health_and_readiness_are_told_on_the_admin_address_alone() {
     let gateway = Gateway::greeting().await;
@@ -133,7 +174,7 @@ async fn connections_are_counted_while_they_last() {
 
     drop(connections);
 
-    portcullis_tests::eventually("they are counted out", async || {
+    eventually("they are counted out", async || {
         gateway.metric("portcullis_connections", &[]).await == 0.0
     })
     .await;

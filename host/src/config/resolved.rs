@@ -234,7 +234,7 @@ pub struct FilterUse {
     pub reuse: u32,
     /// When it is taken out of service after failures.
     pub quarantine: Quarantine,
-    /// Where its settings are written (or the filter itself, where it has none).
+    /// Where it is written: the name in `[filter.NAME]`, or its entry on the route.
     pub place: Place,
 }
 

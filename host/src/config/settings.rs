@@ -122,7 +122,8 @@ pub fn settings_error(filter: &FilterUse, text: &str) -> Problem {
         "plugin `{}` refuses the settings of filter `{}`",
         filter.plugin.name, filter.name
     );
-    Problem::at(filter.place.clone(), title).label(filter.settings_places.masked(text))
+    let places = &filter.settings_places;
+    Problem::at(places.value(""), title).label(places.masked(text))
 }
 
 struct Check<'a> {

@@ -13,7 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::counter::{BUCKETS, Counter, Histogram};
-use crate::pipeline::Phase;
+use crate::pipeline::{Phase, Phases};
 use crate::wasm::Reason;
 
 /// Duration of exchanges by route, method and status (OpenTelemetry's `http.server.request.duration`).
@@ -50,8 +50,22 @@ const HELP: [(&str, &str); 10] = [
     (ACCESS_LOG_DROPPED, "Lines that the access log could not take"),
 ];
 
+/// Why calls of filters fail, all of it.
+const REASONS: [Reason; 8] = [
+    Reason::Trap,
+    Reason::Cpu,
+    Reason::Time,
+    Reason::Memory,
+    Reason::Error,
+    Reason::Malformed,
+    Reason::Load,
+    Reason::Exhausted,
+];
+
 type Labels = Vec<(&'static str, Arc<str>)>;
 type Reading = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// By name and labels, then by thread.
+type Parts<T> = BTreeMap<&'static str, BTreeMap<Labels, BTreeMap<usize, T>>>;
 
 /// All metrics of a gateway. Names and labels are looked up when a configuration is built, never for a request.
 #[derive(Clone, Default)]
@@ -59,51 +73,26 @@ pub struct Metrics(Arc<Mutex<Families>>);
 
 #[derive(Default)]
 struct Families {
-    /// By name and labels, then by thread.
-    counters: BTreeMap<&'static str, BTreeMap<Labels, BTreeMap<usize, Counter>>>,
-    histograms: BTreeMap<&'static str, BTreeMap<Labels, BTreeMap<usize, Histogram>>>,
-    gauges: BTreeMap<&'static str, BTreeMap<Labels, BTreeMap<usize, Counter>>>,
+    counters: Parts<Counter>,
+    histograms: Parts<Histogram>,
+    gauges: Parts<Counter>,
     readings: BTreeMap<&'static str, BTreeMap<Labels, Reading>>,
 }
 
 impl Metrics {
-    /// One thread's part of a counter; the same again for the same labels.
+    /// One thread's part of a counter, which is shown with 0 from then on.
     pub(crate) fn counter(&self, thread: usize, name: &'static str, labels: Labels) -> Counter {
-        self.families()
-            .counters
-            .entry(name)
-            .or_default()
-            .entry(labels)
-            .or_default()
-            .entry(thread)
-            .or_default()
-            .clone()
+        part(&mut self.families().counters, thread, name, labels)
     }
 
     /// One thread's part of a gauge.
     pub(crate) fn gauge(&self, thread: usize, name: &'static str, labels: Labels) -> Counter {
-        self.families()
-            .gauges
-            .entry(name)
-            .or_default()
-            .entry(labels)
-            .or_default()
-            .entry(thread)
-            .or_default()
-            .clone()
+        part(&mut self.families().gauges, thread, name, labels)
     }
 
     /// One thread's part of a histogram.
     pub(crate) fn histogram(&self, thread: usize, name: &'static str, labels: Labels) -> Histogram {
-        self.families()
-            .histograms
-            .entry(name)
-            .or_default()
-            .entry(labels)
-            .or_default()
-            .entry(thread)
-            .or_default()
-            .clone()
+        part(&mut self.families().histograms, thread, name, labels)
     }
 
     /// A gauge that is read when somebody looks.
@@ -115,9 +104,23 @@ impl Metrics {
             .insert(labels, Arc::new(read));
     }
 
-    /// Forgets readings of what a new configuration no longer has.
-    pub(crate) fn clear_readings(&self) {
-        self.families().readings.clear();
+    /// Shows a counter with 0 until a thread counts: `rate()` sees a first failure only as a step from 0 to 1.
+    fn announce(&self, name: &'static str, labels: Labels) {
+        self.families()
+            .counters
+            .entry(name)
+            .or_default()
+            .entry(labels)
+            .or_default();
+    }
+
+    /// Forgets what a new configuration may no longer have: readings, and announced counters that have never counted.
+    pub(crate) fn forget_previous(&self) {
+        let mut families = self.families();
+        families.readings.clear();
+        for series in families.counters.values_mut() {
+            series.retain(|_, parts| !parts.is_empty());
+        }
     }
 
     /// The text that Prometheus scrapes, in the OpenMetrics format.
@@ -133,6 +136,12 @@ impl Metrics {
     fn families(&self) -> std::sync::MutexGuard<'_, Families> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// One thread's part of what has this name and these labels; the same again for the same ones.
+fn part<T: Clone + Default>(families: &mut Parts<T>, thread: usize, name: &'static str, labels: Labels) -> T {
+    let parts = families.entry(name).or_default().entry(labels).or_default();
+    parts.entry(thread).or_default().clone()
 }
 
 impl fmt::Debug for Metrics {
@@ -282,7 +291,7 @@ impl FilterCounters {
         thread: usize,
         filter: &Arc<str>,
         plugin: &Arc<str>,
-        phases: crate::pipeline::Phases,
+        phases: Phases,
     ) -> FilterCounters {
         let calls = Phase::ALL.map(|phase| {
             if !phases.contains(phase) {
@@ -308,16 +317,35 @@ impl FilterCounters {
         &self.calls[phase as usize]
     }
 
+    /// Shows how often a filter has failed on a route, from 0 on, for each phase that it takes part in and each reason.
+    pub(crate) fn announce_failures(
+        metrics: &Metrics,
+        filter: &Arc<str>,
+        plugin: &Arc<str>,
+        route: &Arc<str>,
+        phases: Phases,
+    ) {
+        for phase in phases.iter() {
+            for reason in REASONS {
+                metrics.announce(FILTER_FAILURES, failure_labels(filter, plugin, route, phase, reason));
+            }
+        }
+    }
+
     pub(crate) fn failure(&self, route: &Arc<str>, phase: Phase, reason: Reason) {
-        let labels = vec![
-            ("filter", self.filter.clone()),
-            ("phase", phase.as_str().into()),
-            ("plugin", self.plugin.clone()),
-            ("reason", reason.as_str().into()),
-            ("route", route.clone()),
-        ];
+        let labels = failure_labels(&self.filter, &self.plugin, route, phase, reason);
         self.metrics.counter(self.thread, FILTER_FAILURES, labels).add(1);
     }
+}
+
+fn failure_labels(filter: &Arc<str>, plugin: &Arc<str>, route: &Arc<str>, phase: Phase, reason: Reason) -> Labels {
+    vec![
+        ("filter", filter.clone()),
+        ("phase", phase.as_str().into()),
+        ("plugin", plugin.clone()),
+        ("reason", reason.as_str().into()),
+        ("route", route.clone()),
+    ]
 }
 
 #[cfg(test)]
@@ -336,6 +364,26 @@ mod tests {
             "{}",
             metrics.encode()
         );
+    }
+
+    #[test]
+    fn failures_are_shown_from_zero_until_they_are_forgotten_or_have_happened() {
+        let metrics = Metrics::default();
+        let (name, route): (Arc<str>, Arc<str>) = ("token-auth".into(), "users".into());
+        let phases = Phases::of(&[Phase::Request, Phase::Complete]);
+        let shown = || metrics.encode().matches("portcullis_filter_failures_total{").count();
+        let announce = || FilterCounters::announce_failures(&metrics, &name, &name, &route, phases);
+        announce();
+        announce();
+        assert_eq!(shown(), 2 * REASONS.len());
+
+        let counters = FilterCounters::new(&metrics, 0, &name, &name, phases);
+        counters.failure(&route, Phase::Request, Reason::Trap);
+        metrics.forget_previous();
+
+        assert_eq!(shown(), 1);
+        let text = metrics.encode();
+        assert!(text.contains("reason=\"trap\",route=\"users\"} 1"), "{text}");
     }
 
     #[test]

@@ -231,7 +231,7 @@ path      /users/7                                in its normal form
 limits    timeout 1m, body 10 MiB
 
 filters, in this order; responses pass them in reverse
-1. signed-in                                      gateway.toml:12:12
+1. signed-in                                      gateway.toml:10:9
    plugin   token-auth (standard)
    phases   request
    settings tokens = [\"${env:PATH}\"]              gateway.toml:12:14

@@ -51,7 +51,7 @@ impl<'a> Filters<'a> {
         };
         self.names.mark_used("plugin", used);
         let rules = rules(scope, table.rules(), outer);
-        let filter = filter_use(scope, &name.value, plugin, settings, rules);
+        let filter = filter_use(scope, &name.value, &name.span, plugin, settings, rules);
         Some(FilterUse { shared: true, ..filter })
     }
 
@@ -95,7 +95,7 @@ impl<'a> Filters<'a> {
         };
         self.names.mark_used("plugin", name);
         let settings = Settings::of(scope, None, span);
-        Some(filter_use(scope, name, plugin, settings, rules))
+        Some(filter_use(scope, name, span, plugin, settings, rules))
     }
 
     /// `{ use = "rate-limit", settings = { rate = "5/min" } }`
@@ -121,7 +121,7 @@ impl<'a> Filters<'a> {
         self.names.mark_used("plugin", used);
         let rules = rules(scope, table.rules(), outer);
         let name = table.name.as_ref().map_or(used, |name| name);
-        Some(filter_use(scope, &name.value, plugin, settings, rules))
+        Some(filter_use(scope, &name.value, span, plugin, settings, rules))
     }
 
     /// `{ use = "signed-in", name = "again", on_failure = "skip" }`, where `signed-in` is a `[filter]`.
@@ -173,7 +173,15 @@ impl<'a> Filters<'a> {
     }
 }
 
-fn filter_use(scope: &Scope<'_>, name: &str, plugin: Arc<Plugin>, settings: Settings, rules: Rules) -> FilterUse {
+/// A filter that is written at `span`.
+fn filter_use(
+    scope: &Scope<'_>,
+    name: &str,
+    span: &Range<usize>,
+    plugin: Arc<Plugin>,
+    settings: Settings,
+    rules: Rules,
+) -> FilterUse {
     FilterUse {
         name: Arc::from(name),
         shared: false,
@@ -185,6 +193,6 @@ fn filter_use(scope: &Scope<'_>, name: &str, plugin: Arc<Plugin>, settings: Sett
         on_failure: rules.on_failure,
         reuse: rules.reuse,
         quarantine: rules.quarantine,
-        place: scope.place(&settings.span),
+        place: scope.place(span),
     }
 }

@@ -15,7 +15,6 @@ pub(super) struct Settings {
     pub(super) value: Arc<Value>,
     pub(super) shown: Arc<Value>,
     pub(super) places: Arc<SettingsPlaces>,
-    pub(super) span: Range<usize>,
 }
 
 impl Settings {
@@ -32,7 +31,6 @@ impl Settings {
             value: Arc::new(value),
             shown: Arc::new(shown),
             places: Arc::new(places),
-            span,
         }
     }
 }
