@@ -145,15 +145,49 @@ impl HeaderName {
             Err(EditError::InvalidName)
         }
     }
+
+    /// Whether the field belongs to the connection or to framing, so that no filter can write it: see
+    /// [`EditError::Protected`]. Look in `Filter::new`, and a wrong setting is found before any request.
+    ///
+    /// ```
+    /// use portcullis_sdk::{EditError, HeaderName};
+    ///
+    /// assert!(HeaderName::new("Content-Length")?.is_protected());
+    /// assert!(!HeaderName::new("content-type")?.is_protected());
+    /// # Ok::<(), EditError>(())
+    /// ```
+    pub fn is_protected(&self) -> bool {
+        PROTECTED.contains(&self.0.as_str())
+    }
 }
+
+/// What belongs to the connection or to framing: RFC 9110 section 7.6.1, RFC 9112 section 6.
+pub(crate) const PROTECTED: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// Whether this is a token of RFC 9110 section 5.6.2.
 pub(crate) fn is_token(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !name.is_empty() && name.bytes().all(|byte| TOKEN[usize::from(byte)])
 }
+
+/// The bytes that a token is made of. A table, since every edit's name is checked.
+const TOKEN: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < 128 {
+        table[byte] = matches!(byte as u8, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 impl Deref for HeaderName {
     type Target = str;
@@ -270,6 +304,8 @@ pub enum EditError {
     Protected,
     /// The edit would take the header section, or the notes, past the gateway's limits.
     TooLarge,
+    /// The request has been sent: in a response phase nothing of it can be changed, but notes can be made.
+    TooLate,
 }
 
 impl fmt::Display for EditError {
@@ -279,6 +315,7 @@ impl fmt::Display for EditError {
             EditError::InvalidValue => "the value holds what is not allowed there",
             EditError::Protected => "the field belongs to the gateway",
             EditError::TooLarge => "the edit goes past the gateway's limits",
+            EditError::TooLate => "the request has been sent already",
         })
     }
 }

@@ -32,6 +32,10 @@ use serde_json::{Map, Value};
 
 use crate::{SettingsError, host};
 
+mod jwk_set;
+
+pub use jwk_set::JwkSet;
+
 /// Verifies tokens against one set of keys.
 ///
 /// ```
@@ -254,6 +258,22 @@ impl Claims {
             plain @ (Value::Number(_) | Value::Bool(_)) => Some(plain.to_string()),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         }
+    }
+
+    /// A claim as text, whatever it is: as [`text`](Claims::text), and a list or an object as JSON, in which one item
+    /// cannot pass for two. None where it is not there, or is `null`.
+    ///
+    /// ```
+    /// use portcullis_sdk::jwt::Claims;
+    /// use serde_json::json;
+    ///
+    /// let claims = Claims(json!({ "sub": "ann", "roles": ["a", "b"] }).as_object().cloned().unwrap());
+    /// assert_eq!(claims.written("sub").as_deref(), Some("ann"));
+    /// assert_eq!(claims.written("roles").as_deref(), Some(r#"["a","b"]"#));
+    /// ```
+    pub fn written(&self, name: &str) -> Option<String> {
+        let as_json = || self.get(name).filter(|claim| !claim.is_null()).map(Value::to_string);
+        self.text(name).or_else(as_json)
     }
 }
 

@@ -4,16 +4,30 @@ mod filter;
 mod outcome;
 mod reply;
 
+mod message;
 mod request;
 mod response;
 
+mod cookies;
+mod edits;
 mod headers;
+mod hold_back;
+mod media_range;
+mod origin_pattern;
+mod path;
+mod query;
+mod template;
 mod transform;
 
 mod failure;
+
+mod credential;
+mod one_or_many;
 mod secret;
 mod settings;
+mod time_span;
 
+pub mod bearer;
 pub mod jwt;
 pub mod log;
 pub mod rate_limit;
@@ -27,15 +41,23 @@ pub mod testing;
 #[doc(hidden)]
 pub mod guest;
 
+pub use credential::Credential;
 pub use failure::Failure;
 pub use filter::{Filter, Phase, Summary};
 pub use headers::{EditError, HeaderName, HeaderValue};
+pub use hold_back::HoldBack;
+pub use media_range::MediaRange;
+pub use message::Message;
+pub use one_or_many::OneOrMany;
+pub use origin_pattern::OriginPattern;
 pub use outcome::{BodyOutcome, Outcome};
 pub use reply::Reply;
 pub use request::Request;
 pub use response::Response;
 pub use secret::Secret;
 pub use settings::{NoSettings, SettingsError};
+pub use template::Template;
+pub use time_span::TimeSpan;
 pub use transform::BodyTransform;
 
 pub use {schemars, serde, serde_json};

@@ -33,8 +33,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{SettingsError, host};
 
+mod key;
 mod rate;
 
+pub use key::{Key, OnMissingKey};
 pub use rate::Rate;
 
 /// One limit over many keys.

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use crate::edits::{self, HeaderEdits, Room};
 use crate::{EditError, HeaderValue, host};
 
-/// The response, as the next filter and then the client will see it. It is lent for the length of one call.
+/// The response, as the next filter and then the client will see it. It is lent for the length of one call, whose edits
+/// are seen at once and made when it has ended well.
 ///
 /// ```
 /// use portcullis_sdk::{EditError, Response};
@@ -16,12 +18,29 @@ use crate::{EditError, HeaderValue, host};
 /// ```
 pub struct Response {
     pub(crate) host: host::Response,
+    pub(crate) edits: ResponseEdits,
+}
+
+/// What a call changes of the response.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseEdits {
+    pub(crate) status: Option<u16>,
+    pub(crate) headers: HeaderEdits,
+}
+
+impl ResponseEdits {
+    pub(crate) fn new(room: Room) -> Self {
+        ResponseEdits {
+            status: None,
+            headers: HeaderEdits::new(room.fields),
+        }
+    }
 }
 
 impl Response {
     /// The status code.
     pub fn status(&self) -> u16 {
-        self.host.status()
+        self.edits.status.unwrap_or_else(|| self.host.status())
     }
 
     /// Replaces the status code: 200 to 599.
@@ -29,26 +48,30 @@ impl Response {
     /// # Errors
     /// [`EditError::InvalidValue`] outside that range.
     pub fn set_status(&mut self, status: u16) -> Result<(), EditError> {
-        self.host.set_status(status)
+        if !(200..=599).contains(&status) {
+            return Err(EditError::InvalidValue);
+        }
+        edits::take_bytes(0)?;
+        self.edits.status = Some(status);
+        Ok(())
     }
 
     /// The first value of a field. Names are matched without regard to case.
     pub fn header(&self, name: &str) -> Option<HeaderValue> {
-        self.host.header(name).map(HeaderValue::from)
+        let first = self.edits.headers.first(name, || self.host.header(name));
+        first.map(HeaderValue::from)
     }
 
     /// Every value of a field, in the order received.
     pub fn header_values(&self, name: &str) -> Vec<HeaderValue> {
-        self.host
-            .header_values(name)
-            .into_iter()
-            .map(HeaderValue::from)
-            .collect()
+        let values = self.edits.headers.values(name, || self.host.header_values(name));
+        values.into_iter().map(HeaderValue::from).collect()
     }
 
     /// Every field, in no order between names, in the order received within one name. Names are in lower case.
     pub fn headers(&self) -> Vec<(String, HeaderValue)> {
-        self.host.headers().map(|(name, value)| (name, value.into())).collect()
+        let fields = self.edits.headers.all(self.host.headers());
+        fields.into_iter().map(|(name, value)| (name, value.into())).collect()
     }
 
     /// Replaces every value of a field with one: text, bytes or a [`HeaderValue`].
@@ -56,7 +79,7 @@ impl Response {
     /// # Errors
     /// See [`EditError`]; the exchange is then as it was.
     pub fn set_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), EditError> {
-        self.host.set_header(name, value.as_ref())
+        self.edits.headers.set(name, value.as_ref())
     }
 
     /// Adds a value after those that are there.
@@ -64,7 +87,7 @@ impl Response {
     /// # Errors
     /// See [`EditError`]; the exchange is then as it was.
     pub fn append_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), EditError> {
-        self.host.append_header(name, value.as_ref())
+        self.edits.headers.append(name, value.as_ref())
     }
 
     /// Removes every value of a field; nothing happens where there is none.
@@ -72,7 +95,7 @@ impl Response {
     /// # Errors
     /// See [`EditError`]; the exchange is then as it was.
     pub fn remove_header(&mut self, name: &str) -> Result<(), EditError> {
-        self.host.remove_header(name)
+        self.edits.headers.remove(name)
     }
 }
 

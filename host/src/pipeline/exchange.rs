@@ -9,7 +9,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use percent_encoding::percent_decode_str;
 
-use super::edit::Edit;
+use super::edit::{HeaderEdit, ROOM};
 use crate::router::Params;
 
 /// One request and its response on the way through the gateway.
@@ -50,10 +50,10 @@ pub struct Exchange {
     pub request_bytes: u64,
     /// Bytes of response body sent so far.
     pub response_bytes: u64,
-    /// What the call at hand changed, to be undone if it fails.
-    pub(crate) undo: Vec<Edit>,
-    /// Bytes that filters may still add to headers and notes.
-    pub(crate) room: usize,
+    /// What filters want done to the response's fields, each when it comes back to its place in the pipeline.
+    pub(crate) later: Vec<(usize, HeaderEdit)>,
+    /// Bytes that filters may still add.
+    pub(crate) room: u32,
     id: Option<ExchangeId>,
 }
 
@@ -74,9 +74,6 @@ pub struct RouteInfo {
     /// From a request's head to its response's.
     pub timeout: Duration,
 }
-
-/// Bytes that the filters of one exchange may add to its headers and notes together.
-const ROOM: usize = 256 * 1024;
 
 static NOWHERE: LazyLock<Arc<RouteInfo>> = LazyLock::new(|| {
     Arc::new(RouteInfo {
@@ -118,7 +115,7 @@ impl Exchange {
             started,
             request_bytes: 0,
             response_bytes: 0,
-            undo: Vec::new(),
+            later: Vec::new(),
             room: ROOM,
             id: None,
         })

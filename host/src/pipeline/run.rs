@@ -5,11 +5,12 @@ use std::rc::Rc;
 use http::{Method, StatusCode, header};
 
 use super::body::{BufferError, Transformed, buffer};
+use super::edit::Side;
 use super::{Exchange, Phase, Reply, Stage};
 use crate::body::Body;
 use crate::config::resolved::OnFailure;
 use crate::rejection::{Outcome, Rejection};
-use crate::wasm::{BodyFlow, Failure, Flow, Reason, Transform};
+use crate::wasm::{Answer, BodyFlow, Failure, Flow, Reason, Transform};
 
 /// The filters of one route, in order, on one thread.
 pub(crate) struct Pipeline {
@@ -63,12 +64,11 @@ impl Pipeline {
                 continue;
             }
             let called = match stage.may_run(Phase::Request) {
-                Ok(()) => settle(
-                    stage,
-                    Phase::Request,
-                    stage.pool.request(&stage.labels, exchange).await,
-                    exchange,
-                ),
+                Ok(()) => {
+                    let answer = stage.pool.request(&stage.labels, exchange).await;
+                    let flow = edited(answer, exchange, Side::Request, place);
+                    settle(stage, Phase::Request, flow, exchange)
+                }
                 Err(called) => called,
             };
             match called {
@@ -86,7 +86,7 @@ impl Pipeline {
                     exchange.headers.remove(header::CONTENT_LENGTH);
                 }
                 Called::Well(Flow::BufferBody(limit)) => {
-                    let buffered = Box::pin(buffered_request(stage, exchange, body, limit)).await;
+                    let buffered = Box::pin(buffered_request(stage, place, exchange, body, limit)).await;
                     match buffered {
                         Verdict::Pass(buffered) => body = buffered,
                         turn_back => return (place, turn_back),
@@ -106,17 +106,17 @@ impl Pipeline {
         mut body: Body,
         outcome: &mut Outcome,
     ) -> Body {
-        for stage in self.stages.iter().take(passed).rev() {
+        for (place, stage) in self.stages.iter().enumerate().take(passed).rev() {
+            exchange.come_back_to(place);
             if !stage.phases.contains(Phase::Response) {
                 continue;
             }
             let called = match stage.may_run(Phase::Response) {
-                Ok(()) => settle(
-                    stage,
-                    Phase::Response,
-                    stage.pool.response(&stage.labels, exchange).await,
-                    exchange,
-                ),
+                Ok(()) => {
+                    let answer = stage.pool.response(&stage.labels, exchange).await;
+                    let flow = edited(answer, exchange, Side::Response, place);
+                    settle(stage, Phase::Response, flow, exchange)
+                }
                 Err(called) => called,
             };
             match called {
@@ -139,7 +139,7 @@ impl Pipeline {
                     body = transformed(stage, Phase::ResponseBody, exchange, body, transform);
                 }
                 Called::Well(Flow::BufferBody(limit)) => {
-                    body = Box::pin(buffered_response(stage, exchange, body, limit, outcome)).await;
+                    body = Box::pin(buffered_response(stage, place, exchange, body, limit, outcome)).await;
                 }
             }
         }
@@ -175,16 +175,31 @@ impl Stage {
     }
 }
 
-/// Keeps or undoes what a call changed, and decides how the exchange goes on after a failure.
+/// Makes the edits that came with a filter's answer. Edits that cannot be made are a failure like any other.
+fn edited<F>(
+    answer: Result<Answer<F>, Failure>,
+    exchange: &mut Exchange,
+    side: Side,
+    place: usize,
+) -> Result<F, Failure> {
+    let Answer { flow, edits } = answer?;
+    match exchange.edit(side, place, edits) {
+        Ok(()) => Ok(flow),
+        Err(refused) => Err(Failure::new(
+            Reason::Malformed,
+            format!("its edits cannot be made: {refused}"),
+        )),
+    }
+}
+
+/// Writes down how a call went, and decides how the exchange goes on after a failure.
 fn settle<T>(stage: &Stage, phase: Phase, result: Result<T, Failure>, exchange: &mut Exchange) -> Called<T> {
     match result {
         Ok(value) => {
-            exchange.keep_edits();
             stage.quarantine.went_well(phase);
             Called::Well(value)
         }
         Err(failure) => {
-            exchange.undo_edits();
             stage.record_failure(phase, &failure, exchange.id());
             match stage.on_failure {
                 OnFailure::Skip => Called::Skipped,
@@ -220,7 +235,13 @@ async fn of_nothing(
     }
 }
 
-async fn buffered_request(stage: &Rc<Stage>, exchange: &mut Box<Exchange>, body: Body, limit: u64) -> Verdict {
+async fn buffered_request(
+    stage: &Rc<Stage>,
+    place: usize,
+    exchange: &mut Box<Exchange>,
+    body: Body,
+    limit: u64,
+) -> Verdict {
     let (bytes, trailers) = match buffer(body, limit.min(stage.body_limit), exchange.deadline).await {
         Ok(buffered) => buffered,
         Err(BufferError::Deadline) => return Verdict::Reject(Rejection::Deadline),
@@ -229,8 +250,9 @@ async fn buffered_request(stage: &Rc<Stage>, exchange: &mut Box<Exchange>, body:
     };
     let called = match stage.may_run(Phase::RequestBody) {
         Ok(()) => {
-            let result = stage.pool.request_body(&stage.labels, exchange, &bytes).await;
-            settle(stage, Phase::RequestBody, result, exchange)
+            let answer = stage.pool.request_body(&stage.labels, exchange, &bytes).await;
+            let flow = edited(answer, exchange, Side::Request, place);
+            settle(stage, Phase::RequestBody, flow, exchange)
         }
         Err(called) => called,
     };
@@ -247,6 +269,7 @@ async fn buffered_request(stage: &Rc<Stage>, exchange: &mut Box<Exchange>, body:
 
 async fn buffered_response(
     stage: &Rc<Stage>,
+    place: usize,
     exchange: &mut Box<Exchange>,
     body: Body,
     limit: u64,
@@ -260,8 +283,9 @@ async fn buffered_response(
     };
     let called = match stage.may_run(Phase::ResponseBody) {
         Ok(()) => {
-            let result = stage.pool.response_body(&stage.labels, exchange, &bytes).await;
-            settle(stage, Phase::ResponseBody, result, exchange)
+            let answer = stage.pool.response_body(&stage.labels, exchange, &bytes).await;
+            let flow = edited(answer, exchange, Side::Response, place);
+            settle(stage, Phase::ResponseBody, flow, exchange)
         }
         Err(called) => called,
     };

@@ -1,21 +1,17 @@
-//! One wasmtime engine for the whole process, and the clock that its filters are held to.
+//! One wasmtime engine for the whole process.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::abi::v0_1;
+use super::clock::Clock;
 use super::code_cache::CodeCache;
 use super::instance::HostState;
 use crate::config::resolved;
-
-/// How often the epoch moves on: the grain of CPU budgets, and the longest that a filter keeps its thread from others.
-pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// Linear memory that any filter may be given at most.
 const LARGEST_MEMORY: usize = 256 << 20;
@@ -36,7 +32,7 @@ struct Shared {
     code_cache: Option<CodeCache>,
     /// Instances that may still be given to bodies for as long as they stream.
     stream_slots: Arc<AtomicUsize>,
-    ticker: Ticker,
+    clock: Clock,
 }
 
 /// Why no engine could be made.
@@ -50,7 +46,8 @@ impl Engine {
         let failed = |error: wasmtime::Error| EngineError(format!("{error:#}"));
         let engine = wasmtime::Engine::new(&config(settings.instances)).map_err(failed)?;
         let linker = linker(&engine).map_err(failed)?;
-        let ticker = Ticker::start(&engine).map_err(|error| EngineError(error.to_string()))?;
+        let ticking = engine.clone();
+        let clock = Clock::start(move || ticking.increment_epoch()).map_err(|error| EngineError(error.to_string()))?;
         let code_cache = settings
             .cache
             .as_ref()
@@ -63,7 +60,7 @@ impl Engine {
                 linker,
                 code_cache,
                 stream_slots,
-                ticker,
+                clock,
             }),
         })
     }
@@ -83,9 +80,8 @@ impl Engine {
         taken.is_ok().then(|| StreamSlot(slots.clone()))
     }
 
-    /// A call is about to be made: the clock must tick at its full rate.
-    pub(super) fn wake_clock(&self) {
-        self.shared.ticker.wake();
+    pub(super) fn clock(&self) -> &Clock {
+        &self.shared.clock
     }
 
     pub(super) fn code_cache(&self) -> Option<&CodeCache> {
@@ -146,57 +142,4 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     v0_1::Plugin::add_to_linker::<HostState, HasSelf<HostState>>(&mut linker, |state| state)?;
     Ok(linker)
-}
-
-/// Moves the engine's epoch on until the engine is gone: every [`TICK`] while calls are made, every [`REST`] while none are,
-/// since a thousand wake-ups a second are worth a percent of a core.
-struct Ticker {
-    clock: Arc<Clock>,
-}
-
-#[derive(Default)]
-struct Clock {
-    stop: AtomicBool,
-    /// A call was made since the last tick.
-    called: AtomicBool,
-}
-
-/// How often the epoch moves on while no call is made. The first call after a rest may have this much more than its budget.
-const REST: Duration = Duration::from_millis(10);
-/// Ticks without a call after which the clock rests.
-const PATIENCE: u32 = 20;
-
-impl Ticker {
-    fn start(engine: &wasmtime::Engine) -> std::io::Result<Ticker> {
-        let clock = Arc::new(Clock::default());
-        let (ticking, engine) = (clock.clone(), engine.clone());
-        #[expect(clippy::disallowed_methods, reason = "the thread is the clock's own")]
-        let tick = move || {
-            let mut quiet = 0;
-            while !ticking.stop.load(Ordering::Relaxed) {
-                thread::sleep(if quiet < PATIENCE { TICK } else { REST });
-                engine.increment_epoch();
-                quiet = if ticking.called.swap(false, Ordering::Relaxed) {
-                    0
-                } else {
-                    quiet.saturating_add(1)
-                };
-            }
-        };
-        thread::Builder::new().name("epoch".into()).spawn(tick)?;
-        Ok(Ticker { clock })
-    }
-
-    fn wake(&self) {
-        // Mostly set already: reading leaves the cache line shared between threads.
-        if !self.clock.called.load(Ordering::Relaxed) {
-            self.clock.called.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.clock.stop.store(true, Ordering::Relaxed);
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::mem;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::Duration;
@@ -12,18 +12,20 @@ use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 
 use super::abi::v0_1::{self, guest::Guest};
 use super::capabilities::one_line;
-use super::engine::{Engine, TICK};
+use super::clock::{TICK, in_guest};
+use super::engine::Engine;
 use super::failure::{CpuExceeded, Failure, Reason};
 use super::filter::Filter;
 use super::limits::MemoryLimit;
 use super::plugin::Manifest;
 use super::wasi::EmptyWorld;
-use crate::pipeline::{Exchange, ExchangeId, Labels};
+use crate::pipeline::{Exchange, ExchangeId, Labels, ResponseHead};
 
 /// What host functions see: the exchange at hand, and the instance's own resources.
 pub(crate) struct HostState {
     /// The exchange of the call at hand; between calls, nobody's.
-    pub(crate) exchange: Box<Exchange>,
+    exchange: Box<Exchange>,
+    at_hand: AtHand,
     /// Which filter of which route is being called.
     pub(crate) labels: Arc<Labels>,
     /// Limiters, verifiers, and what WASI keeps.
@@ -36,6 +38,17 @@ pub(crate) struct HostState {
     memory: MemoryLimit,
     ticks: u32,
     budget: u32,
+}
+
+/// What of an exchange a call may look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtHand {
+    /// Nothing: it is made without an exchange.
+    Nothing,
+    /// The request.
+    Request,
+    /// The request and its response.
+    Response,
 }
 
 /// One instance. It serves one call at a time; after a failure it must be dropped.
@@ -53,6 +66,29 @@ const RESOURCES: usize = 256;
 const GROWTH: usize = 8 << 20;
 
 static NOBODY: LazyLock<Arc<Labels>> = LazyLock::new(|| Arc::new(Labels::default()));
+
+impl HostState {
+    /// The exchange of the call at hand, for what is said of its request.
+    pub(crate) fn request(&mut self) -> wasmtime::Result<&mut Exchange> {
+        if self.at_hand == AtHand::Nothing {
+            return Err(wasmtime::Error::msg("no request is at hand in this call"));
+        }
+        Ok(&mut self.exchange)
+    }
+
+    /// The response of the call at hand.
+    pub(crate) fn response(&self) -> wasmtime::Result<&ResponseHead> {
+        if self.at_hand != AtHand::Response {
+            return Err(wasmtime::Error::msg("no response is at hand in this call"));
+        }
+        Ok(&self.exchange.response)
+    }
+
+    /// The id of the exchange on whose behalf the call is made.
+    pub(crate) fn exchange_id(&mut self) -> ExchangeId {
+        self.exchange.id()
+    }
+}
 
 impl Instance {
     /// Instantiates and configures.
@@ -107,9 +143,10 @@ impl Instance {
         &mut self,
         exchange: &mut Box<Exchange>,
         labels: &Arc<Labels>,
+        at_hand: AtHand,
         call: impl AsyncFnOnce(&Guest, &mut Store<HostState>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
-        let lent = Lent::new(self, exchange, labels);
+        let lent = Lent::new(self, exchange, labels, at_hand);
         lent.instance.run(call).await
     }
 
@@ -125,10 +162,7 @@ impl Instance {
         store.data_mut().ticks = 0;
         store.set_epoch_deadline(1);
         let limit = match &store.data().filter {
-            Some(filter) => {
-                filter.engine.wake_clock();
-                filter.limits.time
-            }
+            Some(filter) => filter.limits.time,
             None => DESCRIBE_TIME,
         };
         let result = within(limit, call(bindings.portcullis_filter_filter(), store)).await;
@@ -173,8 +207,14 @@ struct Lent<'a> {
 }
 
 impl<'a> Lent<'a> {
-    fn new(instance: &'a mut Instance, exchange: &'a mut Box<Exchange>, labels: &Arc<Labels>) -> Lent<'a> {
+    fn new(
+        instance: &'a mut Instance,
+        exchange: &'a mut Box<Exchange>,
+        labels: &Arc<Labels>,
+        at_hand: AtHand,
+    ) -> Lent<'a> {
         let state = instance.store.data_mut();
+        state.at_hand = at_hand;
         if !Arc::ptr_eq(&state.labels, labels) {
             state.labels = labels.clone();
         }
@@ -185,7 +225,9 @@ impl<'a> Lent<'a> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        mem::swap(&mut self.instance.store.data_mut().exchange, self.exchange);
+        let state = self.instance.store.data_mut();
+        state.at_hand = AtHand::Nothing;
+        mem::swap(&mut state.exchange, self.exchange);
     }
 }
 
@@ -226,6 +268,7 @@ fn store(engine: &Engine, memory: usize, cpu: Duration, filter: Option<Arc<Filte
     table.set_max_capacity(RESOURCES);
     let state = HostState {
         exchange: Exchange::nobody(),
+        at_hand: AtHand::Nothing,
         labels: NOBODY.clone(),
         table,
         configuring: filter.is_some(),
@@ -244,7 +287,7 @@ fn store(engine: &Engine, memory: usize, cpu: Duration, filter: Option<Arc<Filte
         let state = context.data_mut();
         state.ticks += 1;
         if let Some(filter) = &state.filter {
-            filter.engine.wake_clock();
+            filter.engine.clock().crossed(state.ticks);
         }
         if state.ticks > state.budget {
             return Err(CpuExceeded(state.budget).into());
@@ -259,7 +302,8 @@ fn store(engine: &Engine, memory: usize, cpu: Duration, filter: Option<Arc<Filte
 /// Runs a future up to a wall-clock limit. No timer is set where the first poll finishes, as nearly every call does.
 async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
-    let first = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+    let mut future = poll_fn(|context| in_guest(|| future.as_mut().poll(context)));
+    let first = poll_fn(|context| Poll::Ready(Pin::new(&mut future).poll(context))).await;
     match first {
         Poll::Ready(output) => Some(output),
         Poll::Pending => tokio::time::timeout(limit, future).await.ok(),

@@ -143,7 +143,7 @@ fn check_imports(engine: &Engine, component: &Component, grants: &Grants) -> Res
                 found: version.to_owned(),
             });
         }
-        if interface == "http" {
+        if abi::EXCHANGE.contains(&interface) {
             continue;
         }
         let capability = Capability::named(interface).ok_or_else(|| PluginError::UnknownImport(name.to_owned()))?;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wasmtime::component::ResourceAny;
 
-use super::abi::v0_1::{self, RequestHandle, ResponseHandle, guest};
+use super::abi::v0_1::{self, guest};
 use super::failure::{Failure, Reason};
 use super::filter::Filter;
-use super::instance::Instance;
+use super::instance::{AtHand, Instance};
 use super::transform::Transform;
+use crate::pipeline::edit::{Edits, Side};
 use crate::pipeline::{Exchange, ExchangeId, Labels, Phase, Reply};
 use crate::telemetry::Counter;
 
@@ -25,6 +26,12 @@ pub(crate) struct Pool {
 
 /// Ready instances kept on a thread. Calls rarely wait, so more than a few are left over only after a burst of streams.
 const KEPT: usize = 16;
+
+/// What a filter says: how the exchange goes on, and what is changed before it does.
+pub(crate) struct Answer<F> {
+    pub(crate) flow: F,
+    pub(crate) edits: Edits,
+}
 
 /// How an exchange goes on after a head.
 pub(crate) enum Flow {
@@ -65,17 +72,23 @@ impl Pool {
         self: &Rc<Self>,
         labels: &Arc<Labels>,
         exchange: &mut Box<Exchange>,
-    ) -> Result<Flow, Failure> {
+    ) -> Result<Answer<Flow>, Failure> {
         let mut lease = self.check_out().await?;
-        let flow = lease.instance.call(exchange, labels, async |guest, store| {
-            guest.call_on_request(store, RequestHandle::lend()).await
-        });
-        match flow.await?.map_err(said)? {
+        let room = exchange.room(Side::Request).into();
+        let called = lease
+            .instance
+            .call(exchange, labels, AtHand::Request, async |guest, store| {
+                guest.call_on_request(store, room).await
+            });
+        let answer = called.await?.map_err(said)?;
+        let flow = match answer.flow {
             guest::RequestFlow::Next => lease.keep_with(Flow::Next),
             guest::RequestFlow::Reply(reply) => lease.keep_reply(reply, Flow::Reply),
             guest::RequestFlow::BufferBody(limit) => lease.keep_buffering(limit, Phase::RequestBody),
             guest::RequestFlow::TransformBody(transform) => lease.transforming(transform, exchange.id()),
-        }
+        };
+        let edits = v0_1::request_edits(answer.edits).map_err(malformed)?;
+        Ok(Answer { flow: flow?, edits })
     }
 
     /// Calls `on-request-body`.
@@ -84,13 +97,18 @@ impl Pool {
         labels: &Arc<Labels>,
         exchange: &mut Box<Exchange>,
         body: &[u8],
-    ) -> Result<BodyFlow, Failure> {
+    ) -> Result<Answer<BodyFlow>, Failure> {
         let mut lease = self.check_out().await?;
-        let flow = lease.instance.call(exchange, labels, async |guest, store| {
-            guest.call_on_request_body(store, RequestHandle::lend(), body).await
-        });
-        let flow = flow.await?.map_err(said)?;
-        lease.keep_body_flow(flow)
+        let room = exchange.room(Side::Request).into();
+        let called = lease
+            .instance
+            .call(exchange, labels, AtHand::Request, async |guest, store| {
+                guest.call_on_request_body(store, body, room).await
+            });
+        let answer = called.await?.map_err(said)?;
+        let flow = lease.keep_body_flow(answer.flow)?;
+        let edits = v0_1::request_edits(answer.edits).map_err(malformed)?;
+        Ok(Answer { flow, edits })
     }
 
     /// Calls `on-response`.
@@ -98,19 +116,23 @@ impl Pool {
         self: &Rc<Self>,
         labels: &Arc<Labels>,
         exchange: &mut Box<Exchange>,
-    ) -> Result<Flow, Failure> {
+    ) -> Result<Answer<Flow>, Failure> {
         let mut lease = self.check_out().await?;
-        let flow = lease.instance.call(exchange, labels, async |guest, store| {
-            guest
-                .call_on_response(store, RequestHandle::lend(), ResponseHandle::lend())
-                .await
-        });
-        match flow.await?.map_err(said)? {
+        let room = exchange.room(Side::Response).into();
+        let called = lease
+            .instance
+            .call(exchange, labels, AtHand::Response, async |guest, store| {
+                guest.call_on_response(store, room).await
+            });
+        let answer = called.await?.map_err(said)?;
+        let flow = match answer.flow {
             guest::ResponseFlow::Next => lease.keep_with(Flow::Next),
             guest::ResponseFlow::Reply(reply) => lease.keep_reply(reply, Flow::Reply),
             guest::ResponseFlow::BufferBody(limit) => lease.keep_buffering(limit, Phase::ResponseBody),
             guest::ResponseFlow::TransformBody(transform) => lease.transforming(transform, exchange.id()),
-        }
+        };
+        let edits = v0_1::response_edits(answer.edits).map_err(malformed)?;
+        Ok(Answer { flow: flow?, edits })
     }
 
     /// Calls `on-response-body`.
@@ -119,15 +141,18 @@ impl Pool {
         labels: &Arc<Labels>,
         exchange: &mut Box<Exchange>,
         body: &[u8],
-    ) -> Result<BodyFlow, Failure> {
+    ) -> Result<Answer<BodyFlow>, Failure> {
         let mut lease = self.check_out().await?;
-        let flow = lease.instance.call(exchange, labels, async |guest, store| {
-            guest
-                .call_on_response_body(store, RequestHandle::lend(), ResponseHandle::lend(), body)
-                .await
-        });
-        let flow = flow.await?.map_err(said)?;
-        lease.keep_body_flow(flow)
+        let room = exchange.room(Side::Response).into();
+        let called = lease
+            .instance
+            .call(exchange, labels, AtHand::Response, async |guest, store| {
+                guest.call_on_response_body(store, body, room).await
+            });
+        let answer = called.await?.map_err(said)?;
+        let flow = lease.keep_body_flow(answer.flow)?;
+        let edits = v0_1::response_edits(answer.edits).map_err(malformed)?;
+        Ok(Answer { flow, edits })
     }
 
     /// Calls `on-complete`.
@@ -145,9 +170,11 @@ impl Pool {
             outcome: outcome.to_owned(),
         };
         let mut lease = self.check_out().await?;
-        let called = lease.instance.call(exchange, labels, async |guest, store| {
-            guest.call_on_complete(store, RequestHandle::lend(), &summary).await
-        });
+        let called = lease
+            .instance
+            .call(exchange, labels, AtHand::Request, async |guest, store| {
+                guest.call_on_complete(store, &summary).await
+            });
         called.await?;
         lease.keep();
         Ok(())
@@ -193,7 +220,7 @@ impl Lease {
             "it asks for a body, but its manifest does not name the phase `{}`",
             phase.as_str()
         );
-        Err(Failure::new(Reason::Malformed, detail))
+        Err(malformed(detail))
     }
 
     fn transforming(self, transform: ResourceAny, id: ExchangeId) -> Result<Flow, Failure> {
@@ -208,9 +235,7 @@ impl Lease {
 
     fn keep_reply<F>(self, reply: guest::Reply, flow: impl FnOnce(Reply) -> F) -> Result<F, Failure> {
         self.keep();
-        v0_1::reply(reply)
-            .map(flow)
-            .map_err(|detail| Failure::new(Reason::Malformed, detail))
+        v0_1::reply(reply).map(flow).map_err(malformed)
     }
 
     fn keep_body_flow(self, flow: guest::BodyFlow) -> Result<BodyFlow, Failure> {
@@ -231,4 +256,9 @@ impl Lease {
 /// The filter's own word that it failed.
 pub(super) fn said(text: String) -> Failure {
     Failure::new(Reason::Error, text)
+}
+
+/// What the filter said cannot be done.
+fn malformed(detail: String) -> Failure {
+    Failure::new(Reason::Malformed, detail)
 }

@@ -62,50 +62,53 @@ impl<P: Plugin> wit::Guest for Component<P> {
             .map_err(|_| "the filter is configured already".to_owned())
     }
 
-    fn on_request(request: &http::Request) -> Result<wit::RequestFlow, String> {
-        Self::with(|filter| filter.on_request(&mut exchange::lent_request(request))).map(|outcome| match outcome {
+    fn on_request(room: wit::Room) -> Result<wit::RequestAnswer, String> {
+        let mut request = exchange::unsent_request(room.into());
+        let flow = match Self::with(|filter| filter.on_request(&mut request))? {
             Outcome::Continue => wit::RequestFlow::Next,
             Outcome::Reply(reply) => wit::RequestFlow::Reply(reply.into()),
             Outcome::BufferBody(limit) => wit::RequestFlow::BufferBody(limit),
             Outcome::TransformBody(transform) => wit::RequestFlow::TransformBody(resource(transform)),
+        };
+        Ok(wit::RequestAnswer {
+            flow,
+            edits: request.edits.into(),
         })
     }
 
-    fn on_request_body(request: &http::Request, body: Vec<u8>) -> Result<wit::BodyFlow, String> {
-        Self::with(|filter| filter.on_request_body(&mut exchange::lent_request(request), body)).map(Into::into)
+    fn on_request_body(body: Vec<u8>, room: wit::Room) -> Result<wit::RequestBodyAnswer, String> {
+        let mut request = exchange::unsent_request(room.into());
+        let outcome = Self::with(|filter| filter.on_request_body(&mut request, body))?;
+        Ok(wit::RequestBodyAnswer {
+            flow: outcome.into(),
+            edits: request.edits.into(),
+        })
     }
 
-    fn on_response(request: &http::Request, response: &http::Response) -> Result<wit::ResponseFlow, String> {
-        let outcome = Self::with(|filter| {
-            filter.on_response(
-                &mut exchange::lent_request(request),
-                &mut exchange::lent_response(response),
-            )
-        });
-        outcome.map(|outcome| match outcome {
+    fn on_response(room: wit::Room) -> Result<wit::ResponseAnswer, String> {
+        let (mut request, mut response) = exchange::answered_request(room.into());
+        let flow = match Self::with(|filter| filter.on_response(&mut request, &mut response))? {
             Outcome::Continue => wit::ResponseFlow::Next,
             Outcome::Reply(reply) => wit::ResponseFlow::Reply(reply.into()),
             Outcome::BufferBody(limit) => wit::ResponseFlow::BufferBody(limit),
             Outcome::TransformBody(transform) => wit::ResponseFlow::TransformBody(resource(transform)),
+        };
+        Ok(wit::ResponseAnswer {
+            flow,
+            edits: exchange::response_edits(request.edits, response.edits),
         })
     }
 
-    fn on_response_body(
-        request: &http::Request,
-        response: &http::Response,
-        body: Vec<u8>,
-    ) -> Result<wit::BodyFlow, String> {
-        Self::with(|filter| {
-            filter.on_response_body(
-                &mut exchange::lent_request(request),
-                &mut exchange::lent_response(response),
-                body,
-            )
+    fn on_response_body(body: Vec<u8>, room: wit::Room) -> Result<wit::ResponseBodyAnswer, String> {
+        let (mut request, mut response) = exchange::answered_request(room.into());
+        let outcome = Self::with(|filter| filter.on_response_body(&mut request, &mut response, body))?;
+        Ok(wit::ResponseBodyAnswer {
+            flow: outcome.into(),
+            edits: exchange::response_edits(request.edits, response.edits),
         })
-        .map(Into::into)
     }
 
-    fn on_complete(request: &http::Request, summary: wit::Summary) {
+    fn on_complete(summary: wit::Summary) {
         let summary = Summary {
             status: summary.status,
             duration: Duration::from_micros(summary.duration_us),
@@ -115,7 +118,7 @@ impl<P: Plugin> wit::Guest for Component<P> {
         };
         P::filter().with(|cell| {
             if let Some(filter) = cell.get() {
-                filter.on_complete(&exchange::lent_request(request), &summary);
+                filter.on_complete(&exchange::ended_request(), &summary);
             }
         });
     }

@@ -1,138 +1,167 @@
-//! The handles of the exchange at hand.
+//! The exchange at hand: read through the gateway, changed by what a phase returns.
 
-use std::mem::ManuallyDrop;
+use super::bindings::portcullis::filter::http as wit;
+use super::bindings::portcullis::filter::{request, response};
+use crate::edits::{HeaderEdit, HeaderEdits, Room};
+use crate::request::RequestEdits;
+use crate::response::ResponseEdits;
 
-use super::bindings::portcullis::filter::http;
-use crate::EditError;
-
-/// The SDK's view of a request for as long as the handle is lent.
-pub(super) fn lent_request(handle: &http::Request) -> crate::Request {
-    // SAFETY: `from_handle` needs a handle that nobody else drops. `ManuallyDrop` makes this copy of the number one
-    // that is never dropped; the generated code drops the handle itself after the call. A filter sees it only as a
-    // reference, so the copy does not outlive the call either.
-    let handle = ManuallyDrop::new(unsafe { http::Request::from_handle(handle.handle()) });
-    crate::Request { host: Request(handle) }
+/// The request before it is sent.
+pub(super) fn unsent_request(room: Room) -> crate::Request {
+    room.open();
+    crate::Request {
+        host: Request,
+        edits: RequestEdits::before_it_is_sent(room),
+    }
 }
 
-/// The SDK's view of a response for as long as the handle is lent.
-pub(super) fn lent_response(handle: &http::Response) -> crate::Response {
-    // SAFETY: as in `lent_request`.
-    let handle = ManuallyDrop::new(unsafe { http::Response::from_handle(handle.handle()) });
-    crate::Response { host: Response(handle) }
+/// The request of a response phase, and the response.
+pub(super) fn answered_request(room: Room) -> (crate::Request, crate::Response) {
+    room.open();
+    let request = crate::Request {
+        host: Request,
+        edits: RequestEdits::after_it_was_sent(room),
+    };
+    let response = crate::Response {
+        host: Response,
+        edits: ResponseEdits::new(room),
+    };
+    (request, response)
 }
 
-pub(crate) struct Request(ManuallyDrop<http::Request>);
+/// The request of an exchange that has ended: nothing can be changed.
+pub(super) fn ended_request() -> crate::Request {
+    answered_request(Room::default()).0
+}
+
+impl From<wit::Room> for Room {
+    fn from(room: wit::Room) -> Self {
+        Room {
+            bytes: room.bytes,
+            fields: room.fields,
+            notes: room.notes,
+        }
+    }
+}
+
+impl From<RequestEdits> for wit::RequestEdits {
+    fn from(edits: RequestEdits) -> Self {
+        wit::RequestEdits {
+            path: edits.path,
+            query: edits.query,
+            headers: header_edits(edits.headers),
+            response_headers: header_edits(edits.response_headers),
+            notes: notes(edits.notes),
+        }
+    }
+}
+
+/// The edits of a response phase: of the response, and the notes that were made by the way.
+pub(super) fn response_edits(request: RequestEdits, response: ResponseEdits) -> wit::ResponseEdits {
+    wit::ResponseEdits {
+        status: response.status,
+        headers: header_edits(response.headers),
+        notes: notes(request.notes),
+    }
+}
+
+fn header_edits(edits: HeaderEdits) -> Vec<wit::HeaderEdit> {
+    let field = |name, value| wit::Field { name, value };
+    let edit = |edit| match edit {
+        HeaderEdit::Set(name, value) => wit::HeaderEdit::Set(field(name, value)),
+        HeaderEdit::Append(name, value) => wit::HeaderEdit::Append(field(name, value)),
+        HeaderEdit::Remove(name) => wit::HeaderEdit::Remove(name),
+    };
+    edits.edits.into_iter().map(edit).collect()
+}
+
+fn notes(notes: Vec<(String, String)>) -> Vec<wit::Note> {
+    notes
+        .into_iter()
+        .map(|(name, value)| wit::Note { name, value })
+        .collect()
+}
+
+/// The request as the gateway has it.
+pub(crate) struct Request;
 
 impl Request {
     pub(crate) fn id(&self) -> String {
-        self.0.id()
+        request::id()
     }
 
     pub(crate) fn method(&self) -> String {
-        self.0.method()
+        request::method()
     }
 
     pub(crate) fn scheme(&self) -> String {
-        self.0.scheme()
+        request::scheme()
     }
 
     pub(crate) fn authority(&self) -> String {
-        self.0.authority()
+        request::authority()
     }
 
     pub(crate) fn path(&self) -> String {
-        self.0.path()
+        request::path()
     }
 
     pub(crate) fn query(&self) -> Option<String> {
-        self.0.query()
-    }
-
-    pub(crate) fn set_path(&self, path: &str) -> Result<(), EditError> {
-        self.0.set_path(path).map_err(EditError::from)
-    }
-
-    pub(crate) fn set_query(&self, query: Option<&str>) -> Result<(), EditError> {
-        self.0.set_query(query).map_err(EditError::from)
+        request::query()
     }
 
     pub(crate) fn route(&self) -> String {
-        self.0.route()
+        request::route()
     }
 
     pub(crate) fn path_parameter(&self, name: &str) -> Option<String> {
-        self.0.path_parameter(name)
+        request::path_parameter(name)
     }
 
     pub(crate) fn client_address(&self) -> String {
-        self.0.client_address()
+        request::client_address()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<Vec<u8>> {
+        request::header(name)
+    }
+
+    pub(crate) fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
+        request::header_values(name)
+    }
+
+    pub(crate) fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        request::headers()
+            .into_iter()
+            .map(|field| (field.name, field.value))
+            .collect()
     }
 
     pub(crate) fn note(&self, name: &str) -> Option<String> {
-        self.0.note(name)
-    }
-
-    pub(crate) fn set_note(&self, name: &str, value: &str) -> Result<(), EditError> {
-        self.0.set_note(name, value).map_err(EditError::from)
+        request::note(name)
     }
 }
 
-pub(crate) struct Response(ManuallyDrop<http::Response>);
+/// The response as the gateway has it.
+pub(crate) struct Response;
 
 impl Response {
     pub(crate) fn status(&self) -> u16 {
-        self.0.status()
+        response::status()
     }
 
-    pub(crate) fn set_status(&self, status: u16) -> Result<(), EditError> {
-        self.0.set_status(status).map_err(EditError::from)
+    pub(crate) fn header(&self, name: &str) -> Option<Vec<u8>> {
+        response::header(name)
     }
-}
 
-/// Both resources have the same header functions; WIT has no word for that.
-macro_rules! header_section {
-    ($message:ty) => {
-        impl $message {
-            pub(crate) fn header(&self, name: &str) -> Option<Vec<u8>> {
-                self.0.header(name)
-            }
+    pub(crate) fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
+        response::header_values(name)
+    }
 
-            pub(crate) fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
-                self.0.header_values(name)
-            }
-
-            pub(crate) fn headers(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
-                self.0
-                    .headers()
-                    .into_iter()
-                    .map(|field| (field.name, field.value))
-            }
-
-            pub(crate) fn set_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
-                self.0.set_header(name, value).map_err(EditError::from)
-            }
-
-            pub(crate) fn append_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
-                self.0.append_header(name, value).map_err(EditError::from)
-            }
-
-            pub(crate) fn remove_header(&self, name: &str) -> Result<(), EditError> {
-                self.0.remove_header(name).map_err(EditError::from)
-            }
-        }
-    };
-}
-
-header_section!(Request);
-header_section!(Response);
-
-impl From<http::EditError> for EditError {
-    fn from(error: http::EditError) -> Self {
-        match error {
-            http::EditError::InvalidName => EditError::InvalidName,
-            http::EditError::InvalidValue => EditError::InvalidValue,
-            http::EditError::Protected => EditError::Protected,
-            http::EditError::TooLarge => EditError::TooLarge,
-        }
+    pub(crate) fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        response::headers()
+            .into_iter()
+            .map(|field| (field.name, field.value))
+            .collect()
     }
 }

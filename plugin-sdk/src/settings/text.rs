@@ -16,12 +16,27 @@ where
 {
     deserializer.deserialize_str(Text {
         expected,
+        shown: true,
+        read: PhantomData,
+    })
+}
+
+/// As [`parsed`], for what may be secret: an error does not show the text.
+pub(crate) fn parsed_unseen<'de, T, D>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
+where
+    T: FromStr<Err: fmt::Display>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_str(Text {
+        expected,
+        shown: false,
         read: PhantomData,
     })
 }
 
 struct Text<T> {
     expected: &'static str,
+    shown: bool,
     read: PhantomData<T>,
 }
 
@@ -33,7 +48,10 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        text.parse()
-            .map_err(|error| E::custom(format_args!("`{text}` is no {}: {error}", self.expected)))
+        let expected = self.expected;
+        text.parse().map_err(|error| match self.shown {
+            true => E::custom(format_args!("`{text}` is no {expected}: {error}")),
+            false => E::custom(format_args!("this is no {expected}: {error}")),
+        })
     }
 }

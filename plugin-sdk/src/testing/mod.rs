@@ -48,7 +48,6 @@ pub(crate) mod host;
 
 mod fields;
 mod limiter;
-mod path;
 
 use serde_json::Value;
 

@@ -4,33 +4,43 @@ use super::clock;
 use super::exchange::Exchange;
 use super::fields;
 use super::ran::Ran;
+use crate::edits::{HeaderEdit, Room};
+use crate::request::RequestEdits;
+use crate::response::ResponseEdits;
 use crate::{BodyOutcome, BodyTransform, Failure, Filter, Outcome, Phase, Reply, Request, Response, Summary};
 
 /// Runs an exchange through a filter.
 #[track_caller]
 pub(super) fn drive<F: Filter>(exchange: &Exchange, filter: &F) -> Result<Ran, Failure> {
+    let started = clock::now();
+    let exchange = exchange.clone();
+    let request_bytes = exchange.request_body.len();
+    let mut ran = Ran {
+        request: Request {
+            host: exchange.request,
+            edits: RequestEdits::default(),
+        },
+        request_body: exchange.request_body,
+        response: Response {
+            host: exchange.response,
+            edits: ResponseEdits::default(),
+        },
+        response_body: exchange.response_body,
+        replied: None,
+    };
+    let mut later = Vec::new();
+    let mut outcome = request_phases(&mut ran, filter, exchange.chunk_size, &mut later)?;
     assert!(
         !exchange.response_matters
+            || !later.is_empty()
             || [Phase::Response, Phase::ResponseBody, Phase::Complete]
                 .into_iter()
                 .any(lists::<F>),
         "the exchange has a response, but no phase in the filter's PHASES ever sees one: {:?}",
         F::PHASES
     );
-    let started = clock::now();
-    let exchange = exchange.clone();
-    let request_bytes = exchange.request_body.len();
-    let mut ran = Ran {
-        request: Request { host: exchange.request },
-        request_body: exchange.request_body,
-        response: Response {
-            host: exchange.response,
-        },
-        response_body: exchange.response_body,
-        replied: None,
-    };
-    let mut outcome = request_phases(&mut ran, filter, exchange.chunk_size)?;
     if outcome == Ended::Ok {
+        ran.response.host.fields.make(later);
         outcome = response_phases(&mut ran, filter, exchange.chunk_size)?;
     }
     if lists::<F>(Phase::Complete) {
@@ -41,9 +51,41 @@ pub(super) fn drive<F: Filter>(exchange: &Exchange, filter: &F) -> Result<Ran, F
             response_bytes: ran.response_body.len() as u64,
             outcome: outcome.word().to_owned(),
         };
+        ran.request.edits = RequestEdits::after_it_was_sent(Room::default());
         filter.on_complete(&ran.request, &summary);
     }
     Ok(ran)
+}
+
+/// Makes one call of a request phase, and its edits once it has ended well; those of the response are for `later`.
+fn request_call<T>(
+    ran: &mut Ran,
+    later: &mut Vec<HeaderEdit>,
+    call: impl FnOnce(&mut Request) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let room = ran.request.host.room();
+    room.open();
+    ran.request.edits = RequestEdits::before_it_is_sent(room);
+    let said = call(&mut ran.request)?;
+    let mut edits = std::mem::take(&mut ran.request.edits);
+    later.append(&mut edits.response_headers.edits);
+    ran.request.host.make(edits);
+    Ok(said)
+}
+
+/// Makes one call of a response phase, and its edits once it has ended well.
+fn response_call<T>(
+    ran: &mut Ran,
+    call: impl FnOnce(&mut Request, &mut Response) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let room = ran.response.host.room(&ran.request.host);
+    room.open();
+    ran.request.edits = RequestEdits::after_it_was_sent(room);
+    ran.response.edits = ResponseEdits::new(room);
+    let said = call(&mut ran.request, &mut ran.response)?;
+    ran.request.host.make(std::mem::take(&mut ran.request.edits));
+    ran.response.host.make(std::mem::take(&mut ran.response.edits));
+    Ok(said)
 }
 
 /// How the exchange ended.
@@ -65,11 +107,16 @@ impl Ended {
 }
 
 #[track_caller]
-fn request_phases<F: Filter>(ran: &mut Ran, filter: &F, chunk_size: usize) -> Result<Ended, Failure> {
+fn request_phases<F: Filter>(
+    ran: &mut Ran,
+    filter: &F,
+    chunk_size: usize,
+    later: &mut Vec<HeaderEdit>,
+) -> Result<Ended, Failure> {
     if !lists::<F>(Phase::Request) {
         return Ok(Ended::Ok);
     }
-    match filter.on_request(&mut ran.request)? {
+    match request_call(ran, later, |request| filter.on_request(request))? {
         Outcome::Continue => {}
         Outcome::Reply(reply) => return Ok(answer(ran, reply)),
         Outcome::TransformBody(transform) => {
@@ -80,7 +127,8 @@ fn request_phases<F: Filter>(ran: &mut Ran, filter: &F, chunk_size: usize) -> Re
             if ran.request_body.len() as u64 > limit {
                 return Ok(refuse(ran, 413));
             }
-            match filter.on_request_body(&mut ran.request, ran.request_body.clone())? {
+            let body = ran.request_body.clone();
+            match request_call(ran, later, |request| filter.on_request_body(request, body))? {
                 BodyOutcome::Continue => {}
                 BodyOutcome::Replace(body) => ran.request_body = body,
                 BodyOutcome::Reply(reply) => return Ok(answer(ran, reply)),
@@ -95,7 +143,7 @@ fn response_phases<F: Filter>(ran: &mut Ran, filter: &F, chunk_size: usize) -> R
     if !lists::<F>(Phase::Response) {
         return Ok(Ended::Ok);
     }
-    match filter.on_response(&mut ran.request, &mut ran.response)? {
+    match response_call(ran, |request, response| filter.on_response(request, response))? {
         Outcome::Continue => {}
         Outcome::Reply(reply) => return Ok(answer(ran, reply)),
         Outcome::TransformBody(transform) => {
@@ -107,7 +155,9 @@ fn response_phases<F: Filter>(ran: &mut Ran, filter: &F, chunk_size: usize) -> R
                 return Ok(refuse(ran, 502));
             }
             let body = ran.response_body.clone();
-            match filter.on_response_body(&mut ran.request, &mut ran.response, body)? {
+            match response_call(ran, |request, response| {
+                filter.on_response_body(request, response, body)
+            })? {
                 BodyOutcome::Continue => {}
                 BodyOutcome::Replace(body) => ran.response_body = body,
                 BodyOutcome::Reply(reply) => return Ok(answer(ran, reply)),

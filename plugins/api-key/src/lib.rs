@@ -1,15 +1,16 @@
 //! Lets a request pass only with a consumer's key, and says which consumer it is.
 
-mod keys;
-mod query;
+mod consumer;
 
 use std::collections::BTreeMap;
 
-use portcullis_sdk::{Failure, Filter, HeaderName, Outcome, Reply, Request, SettingsError, register_filter};
+use portcullis_sdk::{
+    Credential, Failure, Filter, HeaderName, HeaderValue, Outcome, Reply, Request, SettingsError, register_filter,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{Consumer, Keys};
+use crate::consumer::{Consumer, Key};
 
 /// What an operator writes.
 #[derive(Deserialize, JsonSchema)]
@@ -24,7 +25,7 @@ pub struct Settings {
     name: String,
     /// Who may come in: a consumer's name, and its key.
     #[schemars(length(min = 1))]
-    keys: BTreeMap<String, Consumer>,
+    keys: BTreeMap<String, Key>,
     /// The field that tells the upstream the consumer's name. A client's own is always removed.
     #[serde(default = "default_consumer_header")]
     consumer_header: HeaderName,
@@ -46,62 +47,54 @@ pub enum Place {
 
 /// The filter.
 pub struct ApiKey {
-    place: Place,
-    name: String,
-    keys: Keys,
-    consumer_header: HeaderName,
-    strip: bool,
+    settings: Settings,
+    consumers: Vec<Consumer>,
     challenge: String,
 }
 
 impl Filter for ApiKey {
     type Settings = Settings;
 
-    fn new(settings: Settings) -> Result<Self, SettingsError> {
-        let Settings {
-            place,
-            name,
-            keys,
-            consumer_header,
-            strip,
-        } = settings;
-        let (name, word) = match place {
-            Place::Header => {
-                let name = HeaderName::new(&name).map_err(|_| format!("`name`: `{name}` is no header field name"))?;
-                (name.to_string(), "header")
-            }
-            Place::Query if name.is_empty() => return Err("`name` is empty".into()),
-            Place::Query => (name, "query"),
-        };
+    fn new(mut settings: Settings) -> Result<Self, SettingsError> {
+        let name = &settings.name;
         // RFC 9110 section 11.6.1 wants a challenge with every 401; this scheme is ours and says where the key belongs.
-        let challenge = format!("ApiKey in=\"{word}\", name=\"{}\"", name.escape_default());
+        let challenge = match settings.place {
+            Place::Header => match HeaderName::new(name) {
+                Ok(name) => format!("ApiKey in=\"header\", name=\"{name}\""),
+                Err(_) => return Err(format!("`name`: `{name}` is no header field name").into()),
+            },
+            Place::Query if name.is_empty() => return Err("`name` is empty".into()),
+            Place::Query => format!("ApiKey in=\"query\", name=\"{}\"", name.escape_default()),
+        };
+        let consumers = consumer::all(std::mem::take(&mut settings.keys))?;
         Ok(ApiKey {
-            place,
-            name,
-            keys: Keys::new(keys)?,
-            consumer_header,
-            strip,
+            settings,
+            consumers,
             challenge,
         })
     }
 
     fn on_request(&self, request: &mut Request) -> Result<Outcome, Failure> {
         // Whatever comes of this request, nobody but this filter says who the consumer is.
-        request.remove_header(&self.consumer_header)?;
-        let mut given = self.given(request);
-        let Some(key) = given.pop().filter(|key| !key.is_empty()) else {
-            return Ok(self.refuse("An API key is needed."));
+        request.remove_header(&self.settings.consumer_header)?;
+        let consumer = match &*self.given(request) {
+            [key] if !key.is_empty() => Credential::find(&self.consumers, key).ok_or("The API key is not accepted."),
+            [] | [_] => Err("An API key is needed."),
+            _ => Err("More than one API key was given."),
         };
-        if !given.is_empty() {
-            return Ok(self.refuse("More than one API key was given."));
-        }
-        let Some(consumer) = self.keys.find(&key) else {
-            return Ok(self.refuse("The API key is not accepted."));
+        let consumer = match consumer {
+            Ok(consumer) => consumer,
+            Err(detail) => {
+                let reply = Reply::problem(401, "Unauthorized", detail);
+                return Ok(reply.header("www-authenticate", &self.challenge).into());
+            }
         };
-        if self.strip {
-            self.take_out(request)?;
+        match self.settings.place {
+            _ if !self.settings.strip => {}
+            Place::Header => request.remove_header(&self.settings.name)?,
+            Place::Query => request.remove_query_parameter(&self.settings.name)?,
         }
-        request.set_header(&self.consumer_header, consumer.name.as_str())?;
+        request.set_header(&self.settings.consumer_header, &consumer.name)?;
         for (name, value) in &consumer.notes {
             request.set_note(name, value)?;
         }
@@ -113,31 +106,14 @@ impl Filter for ApiKey {
 impl ApiKey {
     /// Every key that the request gives.
     fn given(&self, request: &Request) -> Vec<Vec<u8>> {
-        match self.place {
-            Place::Header => request
-                .header_values(&self.name)
-                .into_iter()
-                .map(|value| value.as_bytes().to_vec())
-                .collect(),
-            Place::Query => query::values(&request.query().unwrap_or_default(), &self.name),
-        }
-    }
-
-    fn take_out(&self, request: &mut Request) -> Result<(), Failure> {
-        match self.place {
-            Place::Header => request.remove_header(&self.name)?,
-            Place::Query => {
-                let rest = query::without(&request.query().unwrap_or_default(), &self.name);
-                request.set_query(rest.as_deref())?;
+        let name = &self.settings.name;
+        match self.settings.place {
+            Place::Query => request.query_values(name),
+            Place::Header => {
+                let values = request.header_values(name).into_iter();
+                values.map(HeaderValue::into_bytes).collect()
             }
         }
-        Ok(())
-    }
-
-    fn refuse(&self, detail: &str) -> Outcome {
-        Reply::problem(401, "Unauthorized", detail)
-            .header("www-authenticate", self.challenge.as_str())
-            .into()
     }
 }
 

@@ -33,6 +33,10 @@ fn a_key_may_be_stored_as_its_hash() {
     let ran = Exchange::get("/").header("x-api-key", "hunter2").run(&two_consumers());
     assert_eq!(ran.note("api-key").as_deref(), Some("globex"));
 
+    let filter = filter(json!({ "keys": { "initech": { "key": format!("sha256:{HUNTER2}") } } }));
+    let ran = Exchange::get("/").header("x-api-key", "hunter2").run(&filter);
+    assert_eq!(ran.note("api-key").as_deref(), Some("initech"));
+
     let hash_itself = Exchange::get("/").header("x-api-key", HUNTER2).run(&two_consumers());
     assert_eq!(hash_itself.replied().unwrap().status(), 401);
 }
@@ -119,10 +123,17 @@ fn settings_that_cannot_be_meant_are_refused() {
             json!({ "keys": { "a": { "key": "k", "sha256": HUNTER2 } } }),
             "and not both",
         ),
-        (json!({ "keys": { "a": { "key": "" } } }), "`keys.a.key` is empty"),
+        (
+            json!({ "keys": { "a": { "key": "" } } }),
+            "keys.a.key: this is no credential: it is empty",
+        ),
         (json!({ "keys": { "a": { "sha256": "abc" } } }), "64 hexadecimal digits"),
         (
             json!({ "keys": { "a": { "key": "k" }, "b": { "key": "k" } } }),
+            "`a` and `b` have the same key",
+        ),
+        (
+            json!({ "keys": { "a": { "key": "hunter2" }, "b": { "sha256": HUNTER2 } } }),
             "`a` and `b` have the same key",
         ),
         (json!({ "keys": { "a\nb": { "key": "k" } } }), "printable ASCII"),

@@ -1,12 +1,12 @@
 //! Lets web pages of the listed origins read responses, and answers their preflights: the CORS protocol of the Fetch
 //! standard.
 
-mod origin;
 mod settings;
 
-use portcullis_sdk::{Failure, Filter, Outcome, Phase, Reply, Request, Response, SettingsError, register_filter};
+use portcullis_sdk::{
+    Failure, Filter, OriginPattern, Outcome, Phase, Reply, Request, Response, SettingsError, register_filter,
+};
 
-use crate::origin::Origins;
 pub use crate::settings::Settings;
 
 /// The note that carries the value of `Access-Control-Allow-Origin` from the request to the response.
@@ -14,12 +14,13 @@ const NOTE: &str = "cors:allow-origin";
 
 /// The filter.
 pub struct Cors {
-    origins: Origins,
-    credentials: bool,
-    expose: Option<String>,
-    methods: String,
-    headers: Option<String>,
-    max_age: Option<String>,
+    origins: Vec<OriginPattern>,
+    /// Whether every origin is allowed. Then all of them get `*`, and nothing varies.
+    any: bool,
+    /// The answer to a preflight, but for its origin.
+    preflight: Reply,
+    /// What a response to an allowed page carries beside its origin.
+    fields: Vec<(&'static str, String)>,
 }
 
 impl Filter for Cors {
@@ -29,13 +30,28 @@ impl Filter for Cors {
 
     fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
+        let varies = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+        let mut preflight = Reply::new(204).header("vary", varies);
+        preflight = preflight.header("access-control-allow-methods", settings.allow_methods.join(", "));
+        let mut fields = Vec::new();
+        if settings.allow_credentials {
+            preflight = preflight.header("access-control-allow-credentials", "true");
+            fields.push(("access-control-allow-credentials", "true".to_owned()));
+        }
+        if !settings.allow_headers.is_empty() {
+            preflight = preflight.header("access-control-allow-headers", settings.allow_headers.join(", "));
+        }
+        if let Some(max_age) = settings.max_age {
+            preflight = preflight.header("access-control-max-age", max_age.duration().as_secs().to_string());
+        }
+        if !settings.expose_headers.is_empty() {
+            fields.push(("access-control-expose-headers", settings.expose_headers.join(", ")));
+        }
         Ok(Cors {
-            max_age: settings.max_age_seconds()?.map(|seconds| seconds.to_string()),
-            origins: Origins::parse(&settings.allow_origins)?,
-            credentials: settings.allow_credentials,
-            expose: listed(&settings.expose_headers),
-            methods: settings.allow_methods.join(", "),
-            headers: listed(&settings.allow_headers),
+            any: settings.allow_origins.iter().any(OriginPattern::is_any),
+            origins: settings.allow_origins,
+            preflight,
+            fields,
         })
     }
 
@@ -43,85 +59,67 @@ impl Filter for Cors {
         let Some(origin) = request.header("origin") else {
             return Ok(Outcome::Continue);
         };
-        let allowed = origin.to_str().and_then(|origin| self.origins.allowed(origin));
+        let allowed = origin.to_str().and_then(|origin| self.allowed(origin));
         let preflight = request.method() == "OPTIONS" && request.header("access-control-request-method").is_some();
         match (preflight, allowed) {
-            (true, Some(allowed)) => Ok(self.preflight(allowed).into()),
+            (true, Some(allowed)) => {
+                let reply = self.preflight.clone();
+                return Ok(reply.header("access-control-allow-origin", allowed).into());
+            }
             // The browser fails the page's request either way, since the field it looks for is not there. This status
             // shows in the access log, and to whoever looks for the reason.
             (true, None) => {
                 let reply = Reply::problem(403, "Forbidden", "This origin is not allowed here.");
-                Ok(reply.header("vary", "Origin").into())
+                return Ok(reply.header("vary", "Origin").into());
             }
-            (false, Some(allowed)) => {
-                request.set_note(NOTE, allowed)?;
-                Ok(Outcome::Continue)
-            }
+            (false, Some(allowed)) => request.set_note(NOTE, allowed)?,
             // The response goes out without the fields, and the browser keeps it from the page.
-            (false, None) => Ok(Outcome::Continue),
+            (false, None) => {}
         }
+        Ok(Outcome::Continue)
     }
 
     fn on_response(&self, request: &mut Request, response: &mut Response) -> Result<Outcome, Failure> {
         // Whatever the upstream says of it: this filter decides.
-        for name in [
-            "access-control-allow-origin",
-            "access-control-allow-credentials",
-            "access-control-expose-headers",
-        ] {
-            response.remove_header(name)?;
-        }
+        response.remove_header("access-control-allow-origin")?;
+        response.remove_header("access-control-allow-credentials")?;
+        response.remove_header("access-control-expose-headers")?;
         // Also without an origin, or a cache would serve this response to a page.
-        if !self.origins.any() && !varies_by_origin(response) {
+        if !self.any && !varies_by_origin(response) {
             response.append_header("vary", "Origin")?;
         }
-        let Some(allowed) = request.note(NOTE) else {
-            return Ok(Outcome::Continue);
-        };
-        response.set_header("access-control-allow-origin", allowed)?;
-        if self.credentials {
-            response.set_header("access-control-allow-credentials", "true")?;
-        }
-        if let Some(expose) = &self.expose {
-            response.set_header("access-control-expose-headers", expose)?;
+        if let Some(allowed) = request.note(NOTE) {
+            response.set_header("access-control-allow-origin", allowed)?;
+            for (name, value) in &self.fields {
+                response.set_header(name, value)?;
+            }
         }
         Ok(Outcome::Continue)
     }
 }
 
 impl Cors {
-    fn preflight(&self, allowed: &str) -> Reply {
-        let mut reply = Reply::new(204)
-            .header("access-control-allow-origin", allowed)
-            .header("access-control-allow-methods", self.methods.as_str())
-            .header(
-                "vary",
-                "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
-            );
-        if self.credentials {
-            reply = reply.header("access-control-allow-credentials", "true");
+    /// The value of `Access-Control-Allow-Origin` for a request's `Origin`, or none where it is not allowed.
+    fn allowed<'origin>(&self, origin: &'origin str) -> Option<&'origin str> {
+        match self.any {
+            true => Some("*"),
+            false => self
+                .origins
+                .iter()
+                .any(|pattern| pattern.fits(origin))
+                .then_some(origin),
         }
-        if let Some(headers) = &self.headers {
-            reply = reply.header("access-control-allow-headers", headers.as_str());
-        }
-        if let Some(max_age) = &self.max_age {
-            reply = reply.header("access-control-max-age", max_age.as_str());
-        }
-        reply
     }
 }
 
 fn varies_by_origin(response: &Response) -> bool {
     let is_it = |name: &str| name.trim() == "*" || name.trim().eq_ignore_ascii_case("origin");
-    response
-        .header_values("vary")
+    let values = response.header_values("vary");
+    let mut names = values
         .iter()
         .filter_map(|value| value.to_str())
-        .any(|value| value.split(',').any(is_it))
-}
-
-fn listed(names: &[String]) -> Option<String> {
-    (!names.is_empty()).then(|| names.join(", "))
+        .flat_map(|value| value.split(','));
+    names.any(is_it)
 }
 
 register_filter!(Cors);

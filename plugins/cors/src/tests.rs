@@ -207,7 +207,10 @@ fn settings_that_cannot_be_meant_are_refused() {
             with("allow_origins", json!(["*", "https://a.example"])),
             "`*` stands alone",
         ),
-        (with("allow_origins", json!(["a.example"])), "is no origin"),
+        (
+            with("allow_origins", json!(["a.example"])),
+            "allow_origins[0]: `a.example` is no origin",
+        ),
         (
             with("allow_origins", json!(["https://a.example/"])),
             "more than an origin",
@@ -222,7 +225,7 @@ fn settings_that_cannot_be_meant_are_refused() {
         ),
         (with("allow_methods", json!([])), "`allow_methods` is empty"),
         (with("allow_methods", json!(["GET PUT"])), "`GET PUT` is no name"),
-        (with("max_age", json!("long")), "`max_age`"),
+        (with("max_age", json!("long")), "max_age: `long` is no length of time"),
         (credentials("allow_origins"), "`allow_origins` cannot be `*`"),
         (credentials("allow_headers"), "`allow_headers` cannot be `*`"),
         (with("origins", json!([])), "origins"),

@@ -1,7 +1,6 @@
 //! Sets, appends, removes and renames header fields of requests and responses.
 
 mod edits;
-mod template;
 
 use portcullis_sdk::{
     EditError, Failure, Filter, Outcome, Phase, Reply, Request, Response, SettingsError, register_filter,
@@ -9,8 +8,7 @@ use portcullis_sdk::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::edits::Edits;
-pub use crate::edits::Written;
+pub use crate::edits::Edits;
 
 /// What an operator writes.
 #[derive(Deserialize, JsonSchema)]
@@ -18,17 +16,14 @@ pub use crate::edits::Written;
 pub struct Settings {
     /// What is done to the request before it goes on.
     #[serde(default)]
-    request: Written,
+    request: Edits,
     /// What is done to the response before the client sees it.
     #[serde(default)]
-    response: Written,
+    response: Edits,
 }
 
 /// The filter.
-pub struct EditHeaders {
-    request: Edits,
-    response: Edits,
-}
+pub struct EditHeaders(Settings);
 
 impl Filter for EditHeaders {
     type Settings = Settings;
@@ -36,14 +31,17 @@ impl Filter for EditHeaders {
     const PHASES: &'static [Phase] = &[Phase::Request, Phase::Response];
 
     fn new(settings: Settings) -> Result<Self, SettingsError> {
-        Ok(EditHeaders {
-            request: Edits::new(settings.request)?,
-            response: Edits::new(settings.response)?,
-        })
+        settings.request.check()?;
+        settings.response.check()?;
+        Ok(EditHeaders(settings))
     }
 
     fn on_request(&self, request: &mut Request) -> Result<Outcome, Failure> {
-        match self.request.apply(request, |request, template| template.fill(request)) {
+        match self
+            .0
+            .request
+            .apply(request, |request, template| template.fill(request))
+        {
             Ok(()) => Ok(Outcome::Continue),
             // The client filled its header section so far that ours do not fit: its mistake, and no failure.
             Err(EditError::TooLarge) => {
@@ -55,7 +53,7 @@ impl Filter for EditHeaders {
     }
 
     fn on_response(&self, request: &mut Request, response: &mut Response) -> Result<Outcome, Failure> {
-        self.response.apply(response, |_, template| template.fill(request))?;
+        self.0.response.apply(response, |_, template| template.fill(request))?;
         Ok(Outcome::Continue)
     }
 }

@@ -145,7 +145,7 @@ fn settings_that_cannot_be_meant_are_refused() {
     for (wrong, says) in [
         (
             json!({ "request": { "set": { "x": "{user}" } } }),
-            "`{user}` is no placeholder",
+            "request.set.x: `{user}` is no template: `{user}` is no placeholder, there are client-address, ",
         ),
         (
             json!({ "request": { "set": { "x": "{path.}" } } }),
@@ -154,11 +154,11 @@ fn settings_that_cannot_be_meant_are_refused() {
         (json!({ "request": { "set": { "x": "{}" } } }), "`{}` is no placeholder"),
         (
             json!({ "response": { "append": { "x": "{route" } } }),
-            "brace without its other half",
+            "a brace is without its other half",
         ),
         (
             json!({ "response": { "append": { "x": "a}b" } } }),
-            "brace without its other half",
+            "a brace is without its other half",
         ),
         (
             json!({ "request": { "set": { "x": "{header.a b}" } } }),

@@ -1,87 +1,97 @@
 //! Lets a request pass only with a JSON Web Token that verifies, and hands its claims on.
 
-mod claims;
-mod refusal;
 mod settings;
-mod token;
 
-use std::collections::BTreeMap;
+use portcullis_sdk::bearer::{self, Place};
+use portcullis_sdk::jwt::{Claims, Verifier, VerifyError};
+use portcullis_sdk::{EditError, Failure, Filter, Outcome, Reply, Request, SettingsError, register_filter};
 
-use portcullis_sdk::jwt::Verifier;
-use portcullis_sdk::{Failure, Filter, HeaderName, Outcome, Request, SettingsError, register_filter};
-
-use crate::refusal::Refusal;
 pub use crate::settings::Settings;
-use crate::token::Place;
+
+/// How many claims become notes where the settings name none. A token may hold hundreds.
+const MOST_NOTES: usize = 32;
 
 /// The filter.
 pub struct JwtAuth {
     verifier: Verifier,
     place: Place,
-    optional: bool,
-    strip: bool,
-    claims_to_headers: BTreeMap<String, HeaderName>,
-    notes: Option<Vec<String>>,
+    settings: Settings,
 }
 
 impl Filter for JwtAuth {
     type Settings = Settings;
 
     fn new(settings: Settings) -> Result<Self, SettingsError> {
+        let verifier = Verifier::open(settings.verifier_options()?)?;
+        let place = Place::new(settings.header.clone(), settings.cookie.clone());
         Ok(JwtAuth {
-            verifier: Verifier::open(settings.verifier_options()?)?,
-            place: Place {
-                header: settings.header,
-                cookie: settings.cookie,
-            },
-            optional: settings.optional,
-            strip: settings.strip,
-            claims_to_headers: settings.claims_to_headers,
-            notes: settings.notes,
+            verifier,
+            place,
+            settings,
         })
     }
 
     fn on_request(&self, request: &mut Request) -> Result<Outcome, Failure> {
         // Whatever comes of this request, nobody but this filter says what these hold.
-        for header in self.claims_to_headers.values() {
+        for header in self.settings.claims_to_headers.values() {
             request.remove_header(header)?;
         }
-        match self.check(request)? {
+        let token = match self.place.find(request) {
+            Ok(Some(token)) => token,
+            Ok(None) if self.settings.optional => return Ok(Outcome::Continue),
+            Ok(None) => return Ok(bearer::missing().into()),
+            Err(reply) => return Ok(reply.into()),
+        };
+        let claims = match self.verifier.verify(&token) {
+            Ok(claims) => claims,
+            Err(error) => return Ok(unverified(&error).into()),
+        };
+        if self.settings.strip {
+            self.place.take_out(request)?;
+        }
+        // A good signature does not make a claim fit for a header field: a line break in it is refused here.
+        match self.hand_on(&claims, request) {
             Ok(()) => Ok(Outcome::Continue),
-            Err(refusal) => Ok(refusal.reply().into()),
+            Err(_) => Ok(bearer::invalid_token("a claim of it cannot be handed on").into()),
         }
     }
 }
 
 impl JwtAuth {
-    /// Verifies the request's token and hands its claims on. A refusal is the client's doing, a failure is ours.
-    fn check(&self, request: &mut Request) -> Result<Result<(), Refusal>, Failure> {
-        let token = match self.place.find(request) {
-            Ok(Some(token)) => token,
-            Ok(None) if self.optional => return Ok(Ok(())),
-            Ok(None) => return Ok(Err(Refusal::Missing)),
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let claims = match self.verifier.verify(&token) {
-            Ok(claims) => claims,
-            Err(error) => return Ok(Err(Refusal::Token(error))),
-        };
-        if self.strip {
-            self.place.take_out(request)?;
-        }
-        for (claim, header) in &self.claims_to_headers {
-            let Some(value) = claims.get(claim).and_then(claims::written) else {
-                continue;
-            };
-            // A good signature does not make a claim fit for a header field: a line break in it is refused here.
-            if request.set_header(header, value).is_err() {
-                return Ok(Err(Refusal::Claim));
+    /// Tells the upstream, later filters and the log what the settings ask for.
+    fn hand_on(&self, claims: &Claims, request: &mut Request) -> Result<(), EditError> {
+        for (name, header) in &self.settings.claims_to_headers {
+            if let Some(value) = claims.written(name) {
+                request.set_header(header, value)?;
             }
         }
-        match claims::note(request, &claims, self.notes.as_deref()) {
-            Ok(()) => Ok(Ok(())),
-            Err(_) => Ok(Err(Refusal::Claim)),
+        let named = self.settings.notes.iter().flatten().map(String::as_str);
+        for name in ["sub"].into_iter().chain(named) {
+            if let Some(value) = claims.written(name) {
+                request.set_note(&format!("jwt:{name}"), &value)?;
+            }
         }
+        if self.settings.notes.is_none() {
+            let others = claims.iter().map(|(name, _)| name).filter(|name| *name != "sub");
+            let scalar = others.filter_map(|name| Some((name, claims.text(name)?)));
+            for (name, value) in scalar.take(MOST_NOTES) {
+                // Nobody asked for this one by name, so one that does not fit is left out.
+                let _ = request.set_note(&format!("jwt:{name}"), &value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unverified(error: &VerifyError) -> Reply {
+    match error {
+        VerifyError::KeysUnavailable => {
+            let detail = "The keys to verify tokens with are not there yet.";
+            Reply::problem(503, "Service Unavailable", detail).header("retry-after", "5")
+        }
+        // Which claim it is, is between the operator and whoever issues the tokens.
+        VerifyError::MissingClaim(_) => bearer::invalid_token("a required claim is missing"),
+        error => bearer::invalid_token(&error.to_string()),
     }
 }
 

@@ -1,11 +1,9 @@
 //! What an operator writes, and what the gateway's verifier makes of it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use portcullis_sdk::jwt::{Algorithm, KeySource, VerifierOptions};
-use portcullis_sdk::serde_json::{Map, Value};
-use portcullis_sdk::{HeaderName, Secret, SettingsError};
+use portcullis_sdk::jwt::{Algorithm, JwkSet, KeySource, VerifierOptions};
+use portcullis_sdk::{HeaderName, OneOrMany, Secret, SettingsError, TimeSpan};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -21,15 +19,14 @@ pub struct Settings {
     /// A public key or certificate in PEM, for the other algorithms.
     pem: Option<String>,
     /// A JWK Set (RFC 7517): its URL, the path of a file, or the set itself.
-    jwks: Option<Jwks>,
+    jwks: Option<JwkSet>,
     /// `iss` must be this, or one of these.
-    issuer: Option<OneOrMore>,
+    issuer: Option<OneOrMany<String>>,
     /// `aud` must be or hold this, or one of these.
-    audience: Option<OneOrMore>,
+    audience: Option<OneOrMany<String>>,
     /// How far clocks may differ, for `exp` and `nbf`.
     #[serde(default = "default_leeway")]
-    #[schemars(regex(pattern = "^[0-9]{1,6}[smh]$"))]
-    leeway: String,
+    leeway: TimeSpan,
     /// Claims that must be there.
     #[serde(default)]
     required_claims: Vec<String>,
@@ -52,97 +49,41 @@ pub struct Settings {
     pub(crate) strip: bool,
 }
 
-/// A JWK Set, as text or as a table.
-#[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum Jwks {
-    /// A URL that begins with `https://` or `http://`, JSON that begins with `{`, or else the path of a file.
-    Text(String),
-    /// The set itself: `{ keys = [ ... ] }`.
-    Set(Map<String, Value>),
-}
-
-/// One text, or a list of them.
-#[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum OneOrMore {
-    /// `"shop"`
-    One(String),
-    /// `["shop", "office"]`
-    More(Vec<String>),
-}
-
 impl Settings {
     /// What the gateway's verifier is asked for.
     pub(crate) fn verifier_options(&self) -> Result<VerifierOptions, SettingsError> {
-        if self.algorithms.is_empty() {
-            return Err("`algorithms` is empty: no token could verify".into());
-        }
-        let secret = self
-            .secret
-            .as_ref()
-            .map(|secret| KeySource::Secret(secret.expose().as_bytes().to_vec()));
-        let pem = self.pem.clone().map(KeySource::Pem);
-        let keys: Vec<_> = secret
-            .into_iter()
-            .chain(pem)
-            .chain(self.jwks.as_ref().map(Jwks::source))
-            .collect();
-        if keys.is_empty() {
-            return Err("a key is needed: `secret`, `pem` or `jwks`".into());
-        }
-        Ok(VerifierOptions {
-            keys,
-            algorithms: self.algorithms.clone(),
-            issuers: OneOrMore::list(self.issuer.as_ref(), "issuer")?,
-            audiences: OneOrMore::list(self.audience.as_ref(), "audience")?,
-            required_claims: self.required_claims.clone(),
-            leeway: duration(&self.leeway).ok_or_else(|| format!("`leeway`: `{}` is not like `60s`", self.leeway))?,
-        })
-    }
-}
-
-impl Jwks {
-    // A URL or path goes on letter for letter: the gateway reaches only what it finds in the settings.
-    fn source(&self) -> KeySource {
-        match self {
-            Jwks::Set(set) => KeySource::Jwks(Value::Object(set.clone()).to_string()),
-            Jwks::Text(text) if text.starts_with("https://") || text.starts_with("http://") => {
-                KeySource::JwksUrl(text.clone())
-            }
-            Jwks::Text(text) if text.trim_start().starts_with('{') => KeySource::Jwks(text.clone()),
-            Jwks::Text(text) => KeySource::JwksFile(text.clone()),
+        let secret = |secret: &Secret| KeySource::Secret(secret.expose().into());
+        let secret = self.secret.iter().map(secret);
+        let pem = self.pem.iter().cloned().map(KeySource::Pem);
+        let jwks = self.jwks.iter().cloned().map(KeySource::from);
+        let keys: Vec<_> = secret.chain(pem).chain(jwks).collect();
+        match (self.algorithms.is_empty(), keys.is_empty()) {
+            (true, _) => Err("`algorithms` is empty: no token could verify".into()),
+            (_, true) => Err("a key is needed: `secret`, `pem` or `jwks`".into()),
+            _ => Ok(VerifierOptions {
+                keys,
+                algorithms: self.algorithms.clone(),
+                issuers: accepted("issuer", self.issuer.as_ref())?,
+                audiences: accepted("audience", self.audience.as_ref())?,
+                required_claims: self.required_claims.clone(),
+                leeway: self.leeway.duration(),
+            }),
         }
     }
 }
 
-impl OneOrMore {
-    /// The list; none at all accepts any value. An empty one that was written down would too, which nobody means by it.
-    fn list(written: Option<&OneOrMore>, setting: &str) -> Result<Vec<String>, SettingsError> {
-        let list = match written {
-            None => return Ok(Vec::new()),
-            Some(OneOrMore::One(one)) => vec![one.clone()],
-            Some(OneOrMore::More(list)) => list.clone(),
-        };
-        if list.is_empty() || list.iter().any(String::is_empty) {
-            return Err(format!("`{setting}` is empty: leave it out to accept any").into());
-        }
-        Ok(list)
+/// The list; none at all accepts any value. An empty one that was written down would too, which nobody means by it.
+fn accepted(setting: &str, written: Option<&OneOrMany<String>>) -> Result<Vec<String>, SettingsError> {
+    let list = written.cloned().map_or_else(Vec::new, OneOrMany::into_vec);
+    let nothing = list.is_empty() && written.is_some();
+    match nothing || list.iter().any(String::is_empty) {
+        true => Err(format!("`{setting}` is empty: leave it out to accept any").into()),
+        false => Ok(list),
     }
 }
 
-fn duration(text: &str) -> Option<Duration> {
-    let (number, seconds) = match text.split_at_checked(text.len().checked_sub(1)?)? {
-        (number, "s") => (number, 1),
-        (number, "m") => (number, 60),
-        (number, "h") => (number, 3600),
-        _ => return None,
-    };
-    Some(Duration::from_secs(u64::from(number.parse::<u32>().ok()?) * seconds))
-}
-
-fn default_leeway() -> String {
-    "60s".into()
+fn default_leeway() -> TimeSpan {
+    TimeSpan::from_seconds(60)
 }
 
 fn default_header() -> HeaderName {

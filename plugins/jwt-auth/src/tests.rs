@@ -50,10 +50,10 @@ fn a_request_without_a_token_gets_a_bare_challenge() {
 fn a_token_that_does_not_verify_is_told_why() {
     let filter = filter(json!({}));
     for (error, why) in [
-        (VerifyError::Malformed, "it is malformed"),
-        (VerifyError::Signature, "its signature is wrong"),
-        (VerifyError::Expired, "it has expired"),
-        (VerifyError::Audience, "it is meant for another audience"),
+        (VerifyError::Malformed, "the token is malformed"),
+        (VerifyError::Signature, "the signature does not verify"),
+        (VerifyError::Expired, "the token has expired"),
+        (VerifyError::Audience, "the audience is not accepted"),
         (VerifyError::MissingClaim("a\"b".into()), "a required claim is missing"),
     ] {
         testing::refuse_token("x", error);
@@ -229,7 +229,7 @@ fn settings_that_cannot_be_meant_are_refused() {
         (json!({ "algorithms": ["HS256"] }), "a key is needed"),
         (
             json!({ "algorithms": ["HS256"], "secret": "s", "leeway": "soon" }),
-            "`leeway`",
+            "leeway: `soon` is no length of time",
         ),
         (
             json!({ "algorithms": ["HS256"], "secret": "s", "audience": [] }),
@@ -237,6 +237,10 @@ fn settings_that_cannot_be_meant_are_refused() {
         ),
         (
             json!({ "algorithms": ["HS256"], "secret": "s", "issuer": "" }),
+            "`issuer` is empty",
+        ),
+        (
+            json!({ "algorithms": ["HS256"], "secret": "s", "issuer": ["a", ""] }),
             "`issuer` is empty",
         ),
         (json!({ "algorithms": ["HS256"], "secret": "s", "isuer": "x" }), "isuer"),

@@ -1,15 +1,13 @@
 //! Limits how often a client, a consumer or a route may be called.
 
-mod key;
 mod settings;
 
 use std::time::Duration;
 
-use portcullis_sdk::rate_limit::{Decision, Limiter};
-use portcullis_sdk::{Failure, Filter, Outcome, Phase, Reply, Request, Response, SettingsError, register_filter};
+use portcullis_sdk::rate_limit::{Decision, Key, Limiter, OnMissingKey};
+use portcullis_sdk::{Failure, Filter, Outcome, Reply, Request, SettingsError, register_filter};
 
-pub use crate::key::Key;
-pub use crate::settings::{OnMissingKey, Settings};
+pub use crate::settings::Settings;
 
 /// The filter.
 pub struct RateLimit {
@@ -23,28 +21,23 @@ pub struct RateLimit {
     name: String,
     /// The value of `RateLimit-Policy`: `"default";q=5;w=60`.
     policy: String,
-    /// The note that carries the value of `RateLimit` from the request to the response.
+    /// The note for what a limit in shadow would have refused.
     note: String,
 }
 
 impl Filter for RateLimit {
     type Settings = Settings;
 
-    const PHASES: &'static [Phase] = &[Phase::Request, Phase::Response];
-
     fn new(settings: Settings) -> Result<Self, SettingsError> {
         let limiter = Limiter::open(settings.limit()?)?;
-        let name = format!("\"{}\"", settings.name.as_deref().unwrap_or("default"));
+        let name = settings.name.as_deref().unwrap_or("default");
         let (quota, window) = (settings.rate.count(), whole_seconds(settings.rate.period()));
         Ok(RateLimit {
             limiter,
-            policy: format!("{name};q={quota};w={window}"),
+            policy: format!("\"{name}\";q={quota};w={window}"),
             // Two limits on one route must not overwrite each other's note, named or not.
-            note: format!(
-                "rate-limit:{}:{quota}/{window}",
-                settings.name.as_deref().unwrap_or("default")
-            ),
-            name,
+            note: format!("rate-limit:{name}:{quota}/{window}"),
+            name: format!("\"{name}\""),
             key: settings.key,
             on_missing_key: settings.on_missing_key,
             cost: settings.cost,
@@ -54,7 +47,7 @@ impl Filter for RateLimit {
     }
 
     fn on_request(&self, request: &mut Request) -> Result<Outcome, Failure> {
-        let Some(key) = self.key(request) else {
+        let Some(key) = Key::first(&self.key, self.on_missing_key, request) else {
             return Ok(if self.shadow { self.let_pass(request)? } else { no_key() });
         };
         let decision = self.limiter.check(&key, self.cost);
@@ -66,44 +59,22 @@ impl Filter for RateLimit {
             });
         }
         if self.headers {
-            request.set_note(&self.note, &self.state(&decision))?;
-        }
-        Ok(Outcome::Continue)
-    }
-
-    fn on_response(&self, request: &mut Request, response: &mut Response) -> Result<Outcome, Failure> {
-        // Both are lists of policies, so that several limits, and the upstream's own, stand side by side.
-        if self.headers
-            && let Some(state) = request.note(&self.note)
-        {
-            response.append_header("ratelimit-policy", self.policy.as_str())?;
-            response.append_header("ratelimit", state)?;
+            // Both are lists of policies, so that several limits, and the upstream's own, stand side by side.
+            request.append_response_header("ratelimit-policy", &self.policy)?;
+            request.append_response_header("ratelimit", self.state(&decision))?;
         }
         Ok(Outcome::Continue)
     }
 }
 
 impl RateLimit {
-    /// The first key that the request has, or what stands in for it.
-    fn key(&self, request: &Request) -> Option<Vec<u8>> {
-        self.key
-            .iter()
-            .find_map(|key| key.of(request))
-            .or_else(|| match self.on_missing_key {
-                OnMissingKey::Deny => None,
-                OnMissingKey::ClientIp => Key::client_ip().of(request),
-                OnMissingKey::Global => Key::global().of(request),
-            })
-    }
-
     /// The value of `RateLimit`: what is left, and the seconds until all of it is there again.
     fn state(&self, decision: &Decision) -> String {
-        format!(
-            "{};r={};t={}",
-            self.name,
-            decision.remaining,
-            whole_seconds(decision.reset)
-        )
+        let (left, seconds) = (
+            decision.remaining.to_string(),
+            whole_seconds(decision.reset).to_string(),
+        );
+        [&self.name, ";r=", &left, ";t=", &seconds].concat()
     }
 
     fn refuse(&self, decision: &Decision) -> Outcome {
@@ -128,12 +99,8 @@ impl RateLimit {
 
 /// 403 rather than 429: without a key there is nothing that waiting would refill.
 fn no_key() -> Outcome {
-    Reply::problem(
-        403,
-        "Forbidden",
-        "The request has nothing that its limit could be counted by.",
-    )
-    .into()
+    let detail = "The request has nothing that its limit could be counted by.";
+    Reply::problem(403, "Forbidden", detail).into()
 }
 
 /// Seconds, rounded up: nobody is told to come back too early.

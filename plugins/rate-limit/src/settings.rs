@@ -1,11 +1,9 @@
 //! What an operator writes, and the limit that it asks for.
 
 use portcullis_sdk::SettingsError;
-use portcullis_sdk::rate_limit::{Limit, OnStoreError, Rate};
+use portcullis_sdk::rate_limit::{Key, Limit, OnMissingKey, OnStoreError, Rate};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::key::Key;
+use serde::Deserialize;
 
 /// What an operator writes.
 #[derive(Deserialize, JsonSchema)]
@@ -33,7 +31,8 @@ pub struct Settings {
     /// Filters with the same name and limit count together, on all routes. The policy's name in the answer, too.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"))]
     pub(crate) name: Option<String>,
-    /// What to do while a shared store does not answer. Counts are kept in the gateway's memory so far, so it has no effect yet.
+    /// What to do while a shared store does not answer. Counts are kept in the gateway's memory so far, so it has no
+    /// effect yet.
     #[serde(default)]
     on_store_error: OnStoreError,
     /// Whether responses carry `RateLimit-Policy` and `RateLimit`.
@@ -41,39 +40,23 @@ pub struct Settings {
     pub(crate) headers: bool,
 }
 
-/// What becomes of a request that has none of the keys.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnMissingKey {
-    /// It is refused.
-    #[default]
-    Deny,
-    /// It is counted by the client's address.
-    ClientIp,
-    /// It is counted together with all others that have none.
-    Global,
-}
-
 impl Settings {
     /// The limit that is asked for.
     pub(crate) fn limit(&self) -> Result<Limit, SettingsError> {
         let burst = self.burst.unwrap_or(self.rate.count());
+        let name = self.name.as_deref().unwrap_or_default();
+        let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         if self.key.is_empty() {
             return Err("`key` is empty: there is nothing to count by".into());
         }
         if self.cost == 0 || self.cost > burst {
             return Err(format!("`cost` is {}, and must be from 1 to {burst}, the burst", self.cost).into());
         }
-        let name = self.name.as_deref().unwrap_or_default();
-        if name.len() > 64
-            || !name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-        {
+        if name.len() > 64 || !name.bytes().all(in_name) {
             return Err(format!("`name`: `{name}` is not made of 1 to 64 letters, digits, `_`, `.` and `-`").into());
         }
-        let limit = Limit::per(self.rate.count(), self.rate.period());
-        Ok(limit.burst(burst).name(name).on_store_error(self.on_store_error))
+        let limit = Limit::from(self.rate).burst(burst);
+        Ok(limit.name(name).on_store_error(self.on_store_error))
     }
 }
 

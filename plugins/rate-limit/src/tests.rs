@@ -198,7 +198,10 @@ fn settings_that_cannot_be_meant_are_refused() {
         (json!({ "rate": "often" }), "often"),
         (json!({ "rate": "0/min" }), "0"),
         (json!({ "rate": "5/min", "key": [] }), "`key` is empty"),
-        (json!({ "rate": "5/min", "key": ["ip"] }), "`ip` is no key"),
+        (
+            json!({ "rate": "5/min", "key": ["ip"] }),
+            "key[0]: `ip` is no key: there are client-ip, ",
+        ),
         (json!({ "rate": "5/min", "key": ["jwt:"] }), "`jwt:` is no key"),
         (
             json!({ "rate": "5/min", "key": ["header:a b"] }),

@@ -54,6 +54,18 @@ fn every_listed_token_passes_and_is_taken_out_before_the_upstream() {
 }
 
 #[test]
+fn a_token_may_be_listed_as_its_hash() {
+    // The SHA-256 of `hunter2`.
+    let hash = "sha256:f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7";
+    let filter = filter(json!({ "tokens": ["s3cret", hash] }));
+
+    for (token, passes) in [("hunter2", true), ("s3cret", true), ("hunter3", false), (hash, false)] {
+        let ran = Exchange::get("/").header("x-access-tokens", token).run(&filter);
+        assert_eq!(ran.replied().is_none(), passes, "{token}");
+    }
+}
+
+#[test]
 fn strip_false_leaves_the_token_for_the_upstream() {
     let filter = filter(json!({ "tokens": ["s3cret"], "strip": false }));
 
@@ -132,6 +144,7 @@ fn settings_that_cannot_be_meant_are_refused() {
         json!({}),
         json!({ "tokens": [] }),
         json!({ "tokens": [""] }),
+        json!({ "tokens": ["sha256:abc"] }),
         json!({ "tokens": ["a"], "header": "two words" }),
         json!({ "tokens": ["a"], "token": "b" }),
         json!({ "tokens": ["a"], "invalid": { "status": 200 } }),

@@ -7,3 +7,6 @@ pub(crate) const PACKAGE: &str = "portcullis:filter/";
 
 /// The interface versions spoken, for messages.
 pub(crate) const VERSIONS: &str = "0.1";
+
+/// The interfaces through which a plugin reads the exchange at hand. They need no grant.
+pub(crate) const EXCHANGE: [&str; 3] = ["http", "request", "response"];

@@ -4,9 +4,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
-use wasmtime::component::Resource;
 
-use crate::pipeline::edit::{self, Refused};
+use crate::pipeline::edit::{self, Edits, HeaderEdit};
 use crate::wasm::instance::HostState;
 
 wasmtime::component::bindgen!({
@@ -18,8 +17,6 @@ wasmtime::component::bindgen!({
     },
     exports: { default: async },
     with: {
-        "portcullis:filter/http.request": RequestHandle,
-        "portcullis:filter/http.response": ResponseHandle,
         "portcullis:filter/rate-limit.limiter": crate::wasm::capabilities::rate_limit::OpenLimiter,
         "portcullis:filter/jwt.verifier": crate::wasm::capabilities::jwt::OpenVerifier,
     },
@@ -27,44 +24,7 @@ wasmtime::component::bindgen!({
 
 pub(crate) use self::exports::portcullis::filter::filter as guest;
 pub(crate) use self::portcullis::filter as host;
-use self::portcullis::filter::http::{EditError, Field};
-
-/// Stands for the request of the exchange at hand: there is never more than one, so no table is kept of them.
-pub struct RequestHandle;
-
-/// Stands for the response of the exchange at hand.
-pub struct ResponseHandle;
-
-impl RequestHandle {
-    /// What is lent to a phase for the length of one call.
-    pub(crate) fn lend() -> Resource<RequestHandle> {
-        Resource::new_borrow(0)
-    }
-}
-
-impl ResponseHandle {
-    /// What is lent to a phase for the length of one call.
-    pub(crate) fn lend() -> Resource<ResponseHandle> {
-        Resource::new_borrow(0)
-    }
-}
-
-type Edited = wasmtime::Result<Result<(), EditError>>;
-
-impl From<Refused> for EditError {
-    fn from(refused: Refused) -> EditError {
-        match refused {
-            Refused::InvalidName => EditError::InvalidName,
-            Refused::InvalidValue => EditError::InvalidValue,
-            Refused::Protected => EditError::Protected,
-            Refused::TooLarge => EditError::TooLarge,
-        }
-    }
-}
-
-fn edited(result: Result<(), Refused>) -> Edited {
-    Ok(result.map_err(EditError::from))
-}
+use self::portcullis::filter::http as wit;
 
 fn first(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
     headers.get(name).map(|value| value.as_bytes().to_vec())
@@ -78,8 +38,8 @@ fn every(headers: &HeaderMap, name: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn fields(headers: &HeaderMap) -> Vec<Field> {
-    let field = |(name, value): (&HeaderName, &HeaderValue)| Field {
+fn fields(headers: &HeaderMap) -> Vec<wit::Field> {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| wit::Field {
         name: name.as_str().to_owned(),
         value: value.as_bytes().to_vec(),
     };
@@ -88,134 +48,137 @@ fn fields(headers: &HeaderMap) -> Vec<Field> {
 
 impl host::http::Host for HostState {}
 
-impl host::http::HostRequest for HostState {
-    fn id(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange.id().to_string())
+impl host::request::Host for HostState {
+    fn id(&mut self) -> wasmtime::Result<String> {
+        Ok(self.request()?.id().to_string())
     }
 
-    fn method(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange.method.as_str().to_owned())
+    fn method(&mut self) -> wasmtime::Result<String> {
+        Ok(self.request()?.method.as_str().to_owned())
     }
 
-    fn scheme(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange.scheme.as_str().to_owned())
+    fn scheme(&mut self) -> wasmtime::Result<String> {
+        Ok(self.request()?.scheme.as_str().to_owned())
     }
 
-    fn authority(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange.authority().to_owned())
+    fn authority(&mut self) -> wasmtime::Result<String> {
+        Ok(self.request()?.authority().to_owned())
     }
 
-    fn path(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange.target.path().to_owned())
+    fn path(&mut self) -> wasmtime::Result<String> {
+        Ok(self.request()?.target.path().to_owned())
     }
 
-    fn query(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<Option<String>> {
-        Ok(self.exchange.target.query().map(str::to_owned))
+    fn query(&mut self) -> wasmtime::Result<Option<String>> {
+        Ok(self.request()?.target.query().map(str::to_owned))
     }
 
-    fn set_path(&mut self, _: Resource<RequestHandle>, path: String) -> Edited {
-        edited(edit::set_path(&mut self.exchange, &path))
+    fn route(&mut self) -> wasmtime::Result<String> {
+        Ok(self.request()?.route.name.to_string())
     }
 
-    fn set_query(&mut self, _: Resource<RequestHandle>, query: Option<String>) -> Edited {
-        edited(edit::set_query(&mut self.exchange, query.as_deref()))
+    fn path_parameter(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.request()?.path_parameter(&name))
     }
 
-    fn route(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange.route.name.to_string())
+    fn client_address(&mut self) -> wasmtime::Result<String> {
+        Ok(self.request()?.client.to_string())
     }
 
-    fn path_parameter(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.exchange.path_parameter(&name))
+    fn header(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(first(&self.request()?.headers, &name))
     }
 
-    fn client_address(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange.client.to_string())
+    fn header_values(&mut self, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(every(&self.request()?.headers, &name))
     }
 
-    fn header(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(first(&self.exchange.headers, &name))
+    fn headers(&mut self) -> wasmtime::Result<Vec<wit::Field>> {
+        Ok(fields(&self.request()?.headers))
     }
 
-    fn header_values(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
-        Ok(every(&self.exchange.headers, &name))
-    }
-
-    fn headers(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<Vec<Field>> {
-        Ok(fields(&self.exchange.headers))
-    }
-
-    fn set_header(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Edited {
-        edited(edit::set_header(&mut self.exchange, edit::Side::Request, &name, value))
-    }
-
-    fn append_header(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Edited {
-        edited(edit::append_header(
-            &mut self.exchange,
-            edit::Side::Request,
-            &name,
-            value,
-        ))
-    }
-
-    fn remove_header(&mut self, _: Resource<RequestHandle>, name: String) -> Edited {
-        edited(edit::remove_header(&mut self.exchange, edit::Side::Request, &name))
-    }
-
-    fn note(&mut self, _: Resource<RequestHandle>, name: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.exchange.note(&name).map(str::to_owned))
-    }
-
-    fn set_note(&mut self, _: Resource<RequestHandle>, name: String, value: String) -> Edited {
-        edited(edit::set_note(&mut self.exchange, name, value))
-    }
-
-    fn drop(&mut self, _: Resource<RequestHandle>) -> wasmtime::Result<()> {
-        Ok(())
+    fn note(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.request()?.note(&name).map(str::to_owned))
     }
 }
 
-impl host::http::HostResponse for HostState {
-    fn status(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<u16> {
-        Ok(self.exchange.response.status.as_u16())
+impl host::response::Host for HostState {
+    fn status(&mut self) -> wasmtime::Result<u16> {
+        Ok(self.response()?.status.as_u16())
     }
 
-    fn set_status(&mut self, _: Resource<ResponseHandle>, status: u16) -> Edited {
-        edited(edit::set_status(&mut self.exchange, status))
+    fn header(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(first(&self.response()?.headers, &name))
     }
 
-    fn header(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(first(&self.exchange.response.headers, &name))
+    fn header_values(&mut self, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(every(&self.response()?.headers, &name))
     }
 
-    fn header_values(&mut self, _: Resource<ResponseHandle>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
-        Ok(every(&self.exchange.response.headers, &name))
+    fn headers(&mut self) -> wasmtime::Result<Vec<wit::Field>> {
+        Ok(fields(&self.response()?.headers))
     }
+}
 
-    fn headers(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<Vec<Field>> {
-        Ok(fields(&self.exchange.response.headers))
+impl From<edit::Room> for wit::Room {
+    fn from(room: edit::Room) -> wit::Room {
+        wit::Room {
+            bytes: room.bytes,
+            fields: room.fields,
+            notes: room.notes,
+        }
     }
+}
 
-    fn set_header(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Edited {
-        edited(edit::set_header(&mut self.exchange, edit::Side::Response, &name, value))
-    }
+/// A filter's edits of a request, each with names and values that can be sent; or why one cannot.
+pub(crate) fn request_edits(edits: wit::RequestEdits) -> Result<Edits, String> {
+    Ok(Edits {
+        path: edits.path,
+        query: edits.query,
+        status: None,
+        headers: header_edits(edits.headers)?,
+        response_headers: header_edits(edits.response_headers)?,
+        notes: notes(edits.notes),
+    })
+}
 
-    fn append_header(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Edited {
-        edited(edit::append_header(
-            &mut self.exchange,
-            edit::Side::Response,
-            &name,
-            value,
-        ))
-    }
+/// A filter's edits of a response.
+pub(crate) fn response_edits(edits: wit::ResponseEdits) -> Result<Edits, String> {
+    Ok(Edits {
+        status: edits.status,
+        headers: header_edits(edits.headers)?,
+        notes: notes(edits.notes),
+        ..Edits::default()
+    })
+}
 
-    fn remove_header(&mut self, _: Resource<ResponseHandle>, name: String) -> Edited {
-        edited(edit::remove_header(&mut self.exchange, edit::Side::Response, &name))
-    }
+fn header_edits(edits: Vec<wit::HeaderEdit>) -> Result<Vec<HeaderEdit>, String> {
+    edits.into_iter().map(header_edit).collect()
+}
 
-    fn drop(&mut self, _: Resource<ResponseHandle>) -> wasmtime::Result<()> {
-        Ok(())
-    }
+fn header_edit(edit: wit::HeaderEdit) -> Result<HeaderEdit, String> {
+    let checked = |field: wit::Field| {
+        edit::field(&field.name, field.value)
+            .map_err(|refused| format!("edit of the header {:?}: {refused}", cut(&field.name)))
+    };
+    Ok(match edit {
+        wit::HeaderEdit::Set(field) => {
+            let (name, value) = checked(field)?;
+            HeaderEdit::Set(name, value)
+        }
+        wit::HeaderEdit::Append(field) => {
+            let (name, value) = checked(field)?;
+            HeaderEdit::Append(name, value)
+        }
+        wit::HeaderEdit::Remove(name) => {
+            let refused = |refused| format!("edit of the header {:?}: {refused}", cut(&name));
+            HeaderEdit::Remove(edit::field_name(&name).map_err(refused)?)
+        }
+    })
+}
+
+fn notes(notes: Vec<wit::Note>) -> Vec<(String, String)> {
+    notes.into_iter().map(|note| (note.name, note.value)).collect()
 }
 
 /// A filter's reply as the gateway will send it, or why it cannot be sent.
@@ -275,7 +238,7 @@ mod tests {
     fn a_reply_with_a_malformed_header_is_refused_with_its_name() {
         let bad = guest::Reply {
             status: 200,
-            headers: vec![Field {
+            headers: vec![wit::Field {
                 name: "x y".into(),
                 value: vec![],
             }],
@@ -285,6 +248,23 @@ mod tests {
         let refused = reply(bad).err().unwrap_or_default();
 
         assert!(refused.contains("x y"), "{refused}");
+    }
+
+    #[test]
+    fn an_edit_that_cannot_be_made_is_refused_with_its_name() {
+        let field = |name: &str, value: &[u8]| wit::Field {
+            name: name.into(),
+            value: value.into(),
+        };
+        for bad in [
+            wit::HeaderEdit::Set(field("x y", b"1")),
+            wit::HeaderEdit::Append(field("content-length", b"1")),
+            wit::HeaderEdit::Append(field("x-a", b"1\r\nx-b: 2")),
+            wit::HeaderEdit::Remove("connection".into()),
+        ] {
+            let refused = header_edits(vec![bad]).err().unwrap_or_default();
+            assert!(refused.starts_with("edit of the header \""), "{refused}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ const LONGEST: usize = 8 << 10;
 impl Host for HostState {
     fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
         let message = one_line(&message);
-        let id = self.exchange.id();
+        let id = self.exchange_id();
         let (plugin, filter, route) = (&self.labels.plugin, &self.labels.filter, &self.labels.route);
         match level {
             Level::Trace => tracing::trace!(target: "portcullis::filter", %plugin, %filter, %route, %id, "{message}"),

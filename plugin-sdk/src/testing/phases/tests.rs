@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::testing::{self, Exchange};
 use crate::{
-    BodyOutcome, BodyTransform, Failure, Filter, NoSettings, Outcome, Phase, Reply, Request, Response, SettingsError,
-    Summary,
+    BodyOutcome, BodyTransform, EditError, Failure, Filter, NoSettings, Outcome, Phase, Reply, Request, Response,
+    SettingsError, Summary,
 };
 
 /// Does in every phase what its settings say, and remembers which phases it saw.
@@ -229,5 +229,107 @@ fn a_body_phase_that_is_not_listed_ends_the_test() {
 #[test]
 #[should_panic = "no phase in the filter's PHASES ever sees one"]
 fn a_response_that_nobody_looks_at_ends_the_test() {
-    Exchange::get("/").response(500).run(&Forgetful);
+    Exchange::get("/").response(500).run(&Edit(|_| Ok(())));
+}
+
+/// Edits the exchange in the way that a test says, and hands over what came of it.
+struct Edit(fn(&mut Request) -> Result<(), EditError>);
+
+impl Filter for Edit {
+    type Settings = NoSettings;
+
+    fn new(_: NoSettings) -> Result<Self, SettingsError> {
+        Ok(Edit(|_| Ok(())))
+    }
+
+    fn on_request(&self, request: &mut Request) -> Result<Outcome, Failure> {
+        (self.0)(request)?;
+        Ok(Outcome::Continue)
+    }
+}
+
+#[test]
+fn a_query_holds_what_a_uri_allows() {
+    let ran = Exchange::get("/a?b").run(&Edit(|request| {
+        request.set_query(Some("a=1&b=%20/?"))?;
+        for wrong in ["a b", "a#b", "é", "a\r\nb", "<"] {
+            assert_eq!(request.set_query(Some(wrong)), Err(EditError::InvalidValue), "{wrong}");
+        }
+        assert_eq!(request.query().as_deref(), Some("a=1&b=%20/?"));
+        request.set_query(None)?;
+        assert_eq!(request.query(), None);
+        request.set_path("/x/../y")
+    }));
+    assert_eq!((ran.request().path().as_str(), ran.request().query()), ("/y", None));
+}
+
+#[test]
+fn notes_are_bounded_and_replaced() {
+    let ran = Exchange::get("/").note("old", "1").run(&Edit(|request| {
+        assert_eq!(request.set_note("", "x"), Err(EditError::InvalidName));
+        assert_eq!(request.set_note("a\nb", "x"), Err(EditError::InvalidName));
+        assert_eq!(request.set_note("n", &"x".repeat(256 << 10)), Err(EditError::TooLarge));
+        for number in 1..128 {
+            request.set_note(&number.to_string(), "1")?;
+        }
+        assert_eq!(request.set_note("one-more", "1"), Err(EditError::TooLarge));
+        request.set_note("1", "2")?;
+        assert_eq!(request.note("1").as_deref(), Some("2"));
+        request.set_note("old", "2")
+    }));
+    assert_eq!(
+        (ran.note("old").as_deref(), ran.note("1").as_deref()),
+        (Some("2"), Some("2"))
+    );
+}
+
+#[test]
+fn a_response_is_edited_by_the_request_that_asked_for_it() {
+    let edit = Edit(|request| {
+        request.set_response_header("x-set", "1")?;
+        request.append_response_header("vary", "origin")?;
+        request.remove_response_header("server")
+    });
+    let exchange = Exchange::get("/")
+        .response_header("vary", "accept")
+        .response_header("server", "x");
+    let ran = exchange.response_header("x-set", "0").run(&edit);
+    assert_eq!(ran.response().header_values("x-set"), ["1"]);
+    assert_eq!(ran.response().header_values("vary"), ["accept", "origin"]);
+    assert_eq!(ran.response().header("server"), None);
+}
+
+/// Tries in its response phase what only a request phase may do.
+struct Late;
+
+impl Filter for Late {
+    type Settings = NoSettings;
+
+    const PHASES: &'static [Phase] = &[Phase::Response];
+
+    fn new(_: NoSettings) -> Result<Self, SettingsError> {
+        Ok(Late)
+    }
+
+    fn on_response(&self, request: &mut Request, response: &mut Response) -> Result<Outcome, Failure> {
+        assert_eq!(request.set_header("x-a", "1"), Err(EditError::TooLate));
+        assert_eq!(request.set_path("/a"), Err(EditError::TooLate));
+        assert_eq!(request.set_response_header("x-a", "1"), Err(EditError::TooLate));
+        request.set_note("late", "but noted")?;
+        for wrong in [0, 100, 199, 600, 999] {
+            assert_eq!(response.set_status(wrong), Err(EditError::InvalidValue));
+        }
+        response.set_status(599)?;
+        assert_eq!(response.status(), 599);
+        Ok(Outcome::Continue)
+    }
+}
+
+#[test]
+fn a_request_that_was_sent_takes_notes_alone() {
+    let ran = Exchange::get("/").run(&Late);
+    assert_eq!(
+        (ran.response().status(), ran.note("late").as_deref()),
+        (599, Some("but noted"))
+    );
 }
