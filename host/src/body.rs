@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -146,7 +147,8 @@ impl HttpBody for Body {
 pub(crate) struct ClientBodyState {
     pub(crate) read: Cell<u64>,
     pub(crate) failure: Cell<Option<BodyError>>,
-    pub(crate) ended: Cell<bool>,
+    /// When its last byte was sent on.
+    pub(crate) ended: Cell<Option<Instant>>,
 }
 
 /// A client's body, counted against its limit while it streams.
@@ -190,7 +192,7 @@ impl ClientBody {
                 }
                 // Nothing follows trailers, and who sends them on need not ask.
                 if frame.is_trailers() || self.incoming.is_end_stream() {
-                    self.state.ended.set(true);
+                    self.state.ended.set(Some(Instant::now()));
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -200,7 +202,7 @@ impl ClientBody {
                 BodyError::ClientGone
             })))),
             None => {
-                self.state.ended.set(true);
+                self.state.ended.set(Some(Instant::now()));
                 Poll::Ready(None)
             }
         }

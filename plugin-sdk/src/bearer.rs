@@ -6,7 +6,7 @@
 //!
 //! fn on_request(place: &Place, request: &mut Request) -> Result<Outcome, Failure> {
 //!     match place.find(request) {
-//!         Ok(Some(token)) if token == "open sesame" => place.take_out(request)?,
+//!         Ok(Some(token)) if token.as_str() == "open sesame" => token.take_out(request)?,
 //!         Ok(Some(_)) => return Ok(bearer::invalid_token("it is not known").into()),
 //!         Ok(None) => return Ok(bearer::missing().into()),
 //!         Err(ambiguous) => return Ok(ambiguous.into()),
@@ -28,9 +28,11 @@
 //! # Ok::<(), EditError>(())
 //! ```
 
+use std::fmt;
+
 use crate::{EditError, HeaderName, Reply, Request};
 
-/// Where a request carries its token: in a header field, and perhaps in a cookie.
+/// Where a request may carry its token: in a header field, and perhaps in a cookie.
 ///
 /// ```
 /// use portcullis_sdk::bearer::Place;
@@ -46,7 +48,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// A field, and a cookie that carries the token where the field does not.
+    /// A field, and a cookie that may carry the token instead.
     ///
     /// In `authorization` the token follows the word `Bearer`; in any other field it may do without that word.
     pub fn new(header: HeaderName, cookie: Option<String>) -> Self {
@@ -57,40 +59,86 @@ impl Place {
     ///
     /// # Errors
     /// The [reply](invalid_request) to a request with more than one token, or with one that is not text: this filter
-    /// and the backend could pick different ones.
-    pub fn find(&self, request: &Request) -> Result<Option<String>, Reply> {
+    /// and the backend could pick different ones. One in the field and one in the cookie are two as well (RFC 6750
+    /// section 2).
+    pub fn find(&self, request: &Request) -> Result<Option<Token<'_>>, Reply> {
         let fields = request.header_values(&self.header);
-        let mut tokens = Vec::new();
+        let mut found = Vec::new();
         for field in &fields {
-            let text = field.to_str().ok_or_else(invalid_request)?;
+            let value = field.as_bytes();
             match field.credentials("Bearer") {
-                Some(token) => tokens.push(String::from_utf8_lossy(token).into_owned()),
+                Some(token) => found.push((token.to_vec(), Part::Header(&self.header))),
                 // Another scheme, such as `Basic`, is no token.
-                None if self.header == "authorization" || text.contains(' ') || text.is_empty() => {}
-                None => tokens.push(text.to_owned()),
+                None if self.header == "authorization" || value.contains(&b' ') || value.is_empty() => {}
+                None => found.push((value.to_vec(), Part::Header(&self.header))),
             }
         }
-        if let (true, Some(cookie)) = (tokens.is_empty(), &self.cookie) {
-            tokens = request.cookie_values(cookie);
-            tokens.retain(|token| !token.is_empty());
+        // The backend may read another value of the field than the one with the token.
+        if !found.is_empty() && fields.len() > 1 {
+            return Err(invalid_request());
         }
-        match (tokens.len(), fields.len()) {
-            (0, _) => Ok(None),
-            (1, 0 | 1) => Ok(tokens.pop()),
-            _ => Err(invalid_request()),
+        if let Some(cookie) = &self.cookie {
+            let values = request.cookie_values(cookie).into_iter();
+            let tokens = values.filter(|value| !value.is_empty());
+            found.extend(tokens.map(|token| (token, Part::Cookie(cookie))));
+        }
+        match (found.pop(), found.pop()) {
+            (None, _) => Ok(None),
+            (Some((token, part)), None) => {
+                let text = String::from_utf8(token).map_err(|_| invalid_request())?;
+                Ok(Some(Token { text, part }))
+            }
+            (Some(_), Some(_)) => Err(invalid_request()),
         }
     }
+}
 
-    /// Takes the token out of the request, so that the backend does not see it.
+/// A request's token, and where it was found. `Debug` shows `…`.
+///
+/// ```
+/// use portcullis_sdk::bearer::Token;
+/// use portcullis_sdk::{EditError, Request};
+///
+/// fn hand_on(token: &Token, request: &mut Request) -> Result<(), EditError> {
+///     token.take_out(request)?;
+///     request.set_header("x-session", token.as_str())
+/// }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token<'place> {
+    text: String,
+    part: Part<'place>,
+}
+
+/// The part of a request that carries a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part<'place> {
+    Header(&'place HeaderName),
+    Cookie(&'place str),
+}
+
+impl Token<'_> {
+    /// The token itself.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Takes the token out of the request, so that the backend does not see it. What else the request carries stays: a
+    /// field `authorization` with another scheme, beside a token in the cookie.
     ///
     /// # Errors
     /// See [`EditError`].
     pub fn take_out(&self, request: &mut Request) -> Result<(), EditError> {
-        request.remove_header(&self.header)?;
-        match &self.cookie {
-            Some(cookie) => request.remove_cookie(cookie),
-            None => Ok(()),
+        match self.part {
+            Part::Header(name) => request.remove_header(name),
+            Part::Cookie(name) => request.remove_cookie(name),
         }
+    }
+}
+
+impl fmt::Debug for Token<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
     }
 }
 
@@ -143,12 +191,14 @@ mod tests {
 
         fn on_request(&self, request: &mut Request) -> Result<Outcome, Failure> {
             match self.0.find(request) {
-                Ok(Some(token)) => request.set_note("token", &token)?,
-                Ok(None) => return Ok(missing().into()),
-                Err(reply) => return Ok(reply.into()),
+                Ok(Some(token)) => {
+                    request.set_note("token", token.as_str())?;
+                    token.take_out(request)?;
+                    Ok(Outcome::Continue)
+                }
+                Ok(None) => Ok(missing().into()),
+                Err(reply) => Ok(reply.into()),
             }
-            self.0.take_out(request)?;
-            Ok(Outcome::Continue)
         }
     }
 
@@ -184,9 +234,30 @@ mod tests {
             &[("authorization", b"Bearer a"), ("authorization", b"Basic b")],
             &[("authorization", b"Bearer \xff")],
             &[("cookie", b"id=a; id=b")],
+            &[("cookie", b"id=\xff")],
+            // RFC 6750 section 2: a client uses one way of carrying a token, not two.
+            &[("authorization", b"Bearer a"), ("cookie", b"id=a")],
         ] {
             assert_eq!(status("authorization", wrong), 400, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn only_what_was_found_is_taken_out() {
+        let ran = run(
+            "authorization",
+            &[("authorization", b"Basic x"), ("cookie", b"id=good")],
+        );
+        assert_eq!(ran.note("token").as_deref(), Some("good"));
+        assert_eq!(ran.request().header("authorization").unwrap(), "Basic x");
+        assert!(ran.request().header("cookie").is_none());
+
+        let ran = run(
+            "authorization",
+            &[("authorization", b"Bearer good"), ("cookie", b"a=1; id=")],
+        );
+        assert!(ran.request().header("authorization").is_none());
+        assert_eq!(ran.request().header("cookie").unwrap(), "a=1; id=");
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl HeaderValue {
     /// What follows an authentication scheme: the `abc` of `Bearer abc`. None where there is another scheme or nothing.
     ///
     /// Schemes are compared without regard to case (RFC 9110 section 11.1), and one space or more follows them (section
-    /// 11.4).
+    /// 11.4). A tab counts as a space: to many servers it is one.
     ///
     /// ```
     /// use portcullis_sdk::HeaderValue;
@@ -99,8 +99,9 @@ impl HeaderValue {
     /// ```
     pub fn credentials(&self, scheme: &str) -> Option<&[u8]> {
         let (word, rest) = self.as_bytes().split_at_checked(scheme.len())?;
-        let rest = rest.strip_prefix(b" ")?.trim_ascii();
-        (word.eq_ignore_ascii_case(scheme.as_bytes()) && !rest.is_empty()).then_some(rest)
+        let blank = rest.first().is_some_and(|&byte| byte == b' ' || byte == b'\t');
+        let rest = rest.trim_ascii();
+        (blank && word.eq_ignore_ascii_case(scheme.as_bytes()) && !rest.is_empty()).then_some(rest)
     }
 }
 
@@ -200,7 +201,9 @@ mod tests {
     #[test]
     fn credentials_follow_their_scheme_and_a_space() {
         let read = |value: &str| HeaderValue::from(value).credentials("Bearer").map(<[u8]>::to_vec);
-        assert_eq!(read("BEARER  s3cret").unwrap(), b"s3cret");
+        for written in ["BEARER  s3cret", "Bearer\ts3cret", "Bearer \t s3cret"] {
+            assert_eq!(read(written).unwrap(), b"s3cret", "{written:?}");
+        }
         for other in ["s3cret", "Bearer", "Bearers3cret", "Bear", "Basic s3cret"] {
             assert_eq!(read(other), None, "{other}");
         }

@@ -41,7 +41,7 @@ use crate::{BodyOutcome, Failure, Outcome, Request, Response, SettingsError};
 /// ```
 ///
 /// # When a phase fails
-/// An `Err` fails the filter for this exchange only: no edit of that call is made, the text goes to the gateway's
+/// An `Err` fails the filter for this exchange only: every edit of that call is undone, the text goes to the gateway's
 /// log, and the client gets a 500 without it, or the filter is skipped where the operator wrote `on_failure = "skip"`.
 /// A panic does the same, and costs the gateway a fresh instance besides.
 pub trait Filter: Sized + 'static {

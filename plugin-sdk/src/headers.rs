@@ -9,6 +9,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::SettingsError;
 use crate::settings::text;
 
 /// The value of a header field: bytes, since RFC 9110 section 5.5 allows more than ASCII.
@@ -146,18 +147,28 @@ impl HeaderName {
         }
     }
 
-    /// Whether the field belongs to the connection or to framing, so that no filter can write it: see
-    /// [`EditError::Protected`]. Look in `Filter::new`, and a wrong setting is found before any request.
+    /// Whether a filter may edit this field, which `setting` names: not where it belongs to the connection or to framing,
+    /// see [`EditError::Protected`]. Ask in `Filter::new`, and a wrong setting is found before any request.
     ///
     /// ```
     /// use portcullis_sdk::{EditError, HeaderName};
     ///
-    /// assert!(HeaderName::new("Content-Length")?.is_protected());
-    /// assert!(!HeaderName::new("content-type")?.is_protected());
+    /// let error = HeaderName::new("Host")?.check_editable("header").unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "`header`: `host` belongs to the connection: the gateway alone sets it"
+    /// );
+    /// assert!(HeaderName::new("x-user")?.check_editable("header").is_ok());
     /// # Ok::<(), EditError>(())
     /// ```
-    pub fn is_protected(&self) -> bool {
-        PROTECTED.contains(&self.0.as_str())
+    ///
+    /// # Errors
+    /// What is wrong with the setting, in the operator's words.
+    pub fn check_editable(&self, setting: &str) -> Result<(), SettingsError> {
+        match PROTECTED.contains(&self.0.as_str()) {
+            true => Err(format!("`{setting}`: `{self}` belongs to the connection: the gateway alone sets it").into()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -350,6 +361,18 @@ mod tests {
             error.to_string().starts_with("`a b` is no header field name: "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_no_filter_can_edit_is_no_setting_for_an_edit() {
+        for name in PROTECTED {
+            let error = HeaderName(name.to_owned()).check_editable("header").unwrap_err();
+            assert!(
+                error.to_string().starts_with(&format!("`header`: `{name}` ")),
+                "{error}"
+            );
+        }
+        assert_eq!(HeaderName::new("cookie").unwrap().check_editable("header"), Ok(()));
     }
 
     #[test]

@@ -9,12 +9,10 @@ mod request;
 mod response;
 
 mod cookies;
-mod edits;
 mod headers;
 mod hold_back;
 mod media_range;
 mod origin_pattern;
-mod path;
 mod query;
 mod template;
 mod transform;

@@ -13,15 +13,15 @@ use crate::settings::text;
 /// `"null"`, or `"*"` for any.
 ///
 /// A `*` in the place of subdomains stands for one label or more, in the place of the port for any that is written. It
-/// stands nowhere else, since somebody else's site would fit `https://shop.*` or `https://*shop.example`.
+/// stands nowhere else, since somebody else's site would match `https://shop.*` or `https://*shop.example`.
 ///
 /// ```
 /// use portcullis_sdk::{OriginPattern, SettingsError};
 ///
 /// let pattern: OriginPattern = "https://*.shop.example".parse()?;
-/// assert!(pattern.fits("https://a.shop.example"));
-/// assert!(!pattern.fits("https://shop.example"));
-/// assert!(!pattern.fits("https://a.shop.example:8443"));
+/// assert!(pattern.matches("https://a.shop.example"));
+/// assert!(!pattern.matches("https://shop.example"));
+/// assert!(!pattern.matches("https://a.shop.example:8443"));
 /// # Ok::<(), SettingsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ enum Wild {
 }
 
 impl OriginPattern {
-    /// Whether an origin fits, as it stands in the field `origin`.
-    pub fn fits(&self, origin: &str) -> bool {
+    /// Whether an origin is one of these, as it stands in the field `origin`.
+    pub fn matches(&self, origin: &str) -> bool {
         let Some(rest) = origin.strip_prefix(&self.before) else {
             return false;
         };
@@ -57,7 +57,7 @@ impl OriginPattern {
         }
     }
 
-    /// Whether every origin fits: `"*"`.
+    /// Whether it matches every origin: `"*"`.
     pub fn is_any(&self) -> bool {
         self.wild == Wild::Everything
     }
@@ -130,12 +130,12 @@ impl JsonSchema for OriginPattern {
 mod tests {
     use super::*;
 
-    fn fits(pattern: &str, origin: &str) -> bool {
-        pattern.parse::<OriginPattern>().unwrap().fits(origin)
+    fn matches(pattern: &str, origin: &str) -> bool {
+        pattern.parse::<OriginPattern>().unwrap().matches(origin)
     }
 
     #[test]
-    fn a_pattern_fits_subdomains_and_ports_and_nothing_else() {
+    fn a_pattern_matches_subdomains_and_ports_and_nothing_else() {
         for (pattern, origin) in [
             ("https://*.shop.example", "https://a.shop.example"),
             ("https://*.shop.example", "https://a.b-1.shop.example"),
@@ -144,7 +144,7 @@ mod tests {
             ("null", "null"),
             ("*", "anything"),
         ] {
-            assert!(fits(pattern, origin), "{pattern} {origin}");
+            assert!(matches(pattern, origin), "{pattern} {origin}");
         }
         for (pattern, origin) in [
             ("https://*.shop.example", "https://.shop.example"),
@@ -160,7 +160,7 @@ mod tests {
             ("http://localhost:*", "http://localhost:"),
             ("http://localhost:*", "http://localhost:3000.evil.example"),
         ] {
-            assert!(!fits(pattern, origin), "{pattern} {origin}");
+            assert!(!matches(pattern, origin), "{pattern} {origin}");
         }
     }
 

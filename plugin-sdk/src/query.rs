@@ -35,12 +35,16 @@ impl Request {
         named.map(|(_, _, value)| percent_decode_str(value).collect()).collect()
     }
 
-    /// Removes a parameter from the query that is sent to the backend. What is left stays letter for letter.
+    /// Removes a parameter from the query that is sent to the backend. What is left stays letter for letter; nothing
+    /// happens where there is no such parameter.
     ///
     /// # Errors
     /// See [`EditError`]; the exchange is then as it was.
     pub fn remove_query_parameter(&mut self, name: &str) -> Result<(), EditError> {
         let Some(query) = self.query() else { return Ok(()) };
+        if !pairs(&query).any(|(_, own, _)| is(own, name)) {
+            return Ok(());
+        }
         let kept: Vec<_> = pairs(&query)
             .filter(|(_, own, _)| !is(own, name))
             .map(|(pair, ..)| pair)
@@ -91,6 +95,9 @@ mod tests {
             ("?k%65y=1&monkey=2&key", "1,", Some("monkey=2")),
             ("?KEY=1", "", Some("KEY=1")),
             ("", "", None),
+            ("?", "", Some("")),
+            // Nothing is set, so nothing is checked again.
+            ("?a=<1>", "", Some("a=<1>")),
         ] {
             let ran = Exchange::get(&format!("/{query}")).run(&TakeKey);
             assert_eq!(ran.note("key").unwrap(), values, "{query}");

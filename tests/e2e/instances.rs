@@ -77,6 +77,25 @@ async fn a_pristine_instance_for_every_call_can_be_asked_for() {
 }
 
 #[tokio::test]
+async fn an_instance_with_a_malformed_reply_is_kept_and_one_that_trapped_is_not() {
+    let plugin = misbehaving();
+    for (act, kept) in [("bad-reply-status", true), ("bad-reply-header", true), ("panic", false)] {
+        let gateway = Gateway::start(format!(
+            "plugin.acting.source = '{plugin}'\n[[route]]\nmatch = '/'\nrespond = {{}}\n\
+             filters = [{{ use = 'acting', settings = {{ act = '{act}' }} }}]\n[server]\nthreads = 1\n"
+        ))
+        .await;
+
+        for _ in 0..3 {
+            assert_eq!(gateway.get("/").await.status(), 500);
+        }
+
+        let created = created(&gateway, "acting").await;
+        assert!(if kept { created == 1.0 } else { created >= 3.0 }, "{act}: {created}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_that_stream_beyond_the_instances_there_are_are_503() {
     let (mut slow, body) = stepwise();
     let body = std::sync::Arc::new(Mutex::new(Some(body)));

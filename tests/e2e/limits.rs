@@ -40,17 +40,51 @@ async fn a_header_section_that_is_too_large_is_refused_over_http_2_too() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::proxying(&upstream).await;
 
-    let large = gateway
+    let mut connection = gateway.connect_http2().await;
+    for size in [66_000, 130_000, 200_000] {
+        let large = connection
+            .request("GET", "/")
+            .header("x-large", "x".repeat(size))
+            .send()
+            .await;
+        assert_eq!(
+            (large.status(), large.code().as_str()),
+            (431, "headers-too-large"),
+            "{size}"
+        );
+    }
+    let fits = connection
         .request("GET", "/")
-        .header("x-large", "x".repeat(70_000))
+        .header("x-large", "x".repeat(60_000))
+        .send()
+        .await;
+    assert_eq!(fits.status(), 200);
+
+    // Beyond all measure hyper answers by itself, with 431, or resets the stream.
+    let immense = gateway
+        .request("GET", "/")
+        .header("x-large", "x".repeat(500_000))
         .http2()
         .try_send()
         .await;
-
-    // hyper answers by itself, with 431 or by resetting the stream.
-    assert!(!large.is_ok_and(|response| response.status() != 431));
-    assert_eq!(gateway.request("GET", "/").http2().send().await.status(), 200);
+    assert!(!immense.is_ok_and(|response| response.status() != 431));
     assert_eq!(upstream.requests(), 1);
+}
+
+#[tokio::test]
+async fn each_field_of_http_2_counts_for_more_than_its_bytes() {
+    let upstream = Upstream::echo().await;
+    let gateway = limited(&upstream, "[server.limits]\nheader_size = '2KiB'").await;
+    let status = async |fields: usize| {
+        let request = (0..fields).fold(gateway.request("GET", "/").http2(), |request, number| {
+            request.header(&format!("x-{number:02}"), "12345")
+        });
+        request.send().await.status()
+    };
+
+    // 42 bytes a field (RFC 9113 section 6.5.2), and some 200 for what makes a request.
+    assert_eq!(status(40).await, 200);
+    assert_eq!(status(48).await, 431);
 }
 
 #[tokio::test]

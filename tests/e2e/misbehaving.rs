@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use portcullis_tests::{Gateway, Upstream, eventually, misbehaving};
+use portcullis_tests::{Gateway, Upstream, eventually, lawless, misbehaving};
 use serde_json::json;
 
 /// A gateway with a filter that does this wrong on `/bad`, and an upstream without filters on `/good`.
@@ -12,7 +12,10 @@ async fn doing(upstream: &Upstream, act: &str, rules: &str) -> Gateway {
 }
 
 fn doing_configuration(upstream: &Upstream, act: &str, rules: &str) -> String {
-    let plugin = misbehaving();
+    configuration_with(misbehaving(), upstream, act, rules)
+}
+
+fn configuration_with(plugin: &str, upstream: &Upstream, act: &str, rules: &str) -> String {
     format!(
         r#"
         upstream.service.targets = ["{upstream}"]
@@ -156,24 +159,112 @@ async fn other_connections_are_served_while_a_filter_loops() {
     assert!(stuck.read_to_end().await.starts_with("HTTP/1.1 500"));
 }
 
+/// A gateway with one thread that has been idle for long enough for its clock to rest.
+async fn idle(upstream: &Upstream, act: &str, rules: &str) -> Gateway {
+    let configuration = doing_configuration(upstream, act, rules);
+    let gateway = Gateway::start(format!("{configuration}[server]\nthreads = 1\n")).await;
+    assert_eq!(gateway.get("/good").await.status(), 200);
+    rest().await;
+    gateway
+}
+
+async fn rest() {
+    // Nothing to wait for: that nothing happens is the point.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+#[tokio::test]
+async fn a_loop_in_an_idle_gateway_ends_soon_after_its_budget() {
+    let upstream = Upstream::answering("hello").await;
+    let rules = "limits = { cpu = '10ms', time = '60s' }\nquarantine = { after = 0 }";
+    let gateway = idle(&upstream, "loop", rules).await;
+
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        rest().await;
+        let begin = std::time::Instant::now();
+        assert_eq!(gateway.get("/bad").await.status(), 500);
+        took.push(begin.elapsed());
+    }
+
+    // The third of five: a busy machine may hold one of them up.
+    took.sort();
+    assert!(took[2] < Duration::from_millis(300), "{took:?}");
+    let labels = [("filter", "wrong"), ("reason", "cpu")];
+    assert_eq!(gateway.metric("portcullis_filter_failures_total", &labels).await, 5.0);
+}
+
+#[tokio::test]
+async fn a_loop_in_an_idle_gateway_does_not_hold_its_thread() {
+    let upstream = Upstream::answering("hello").await;
+    let rules = "limits = { cpu = '3s', time = '60s' }\nquarantine = { after = 0 }";
+    let gateway = idle(&upstream, "loop", rules).await;
+    let mut stuck = gateway.raw().await;
+    let begin = std::time::Instant::now();
+    stuck
+        .send("GET /bad HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await;
+
+    let first = gateway.get("/good").await;
+    let took = begin.elapsed();
+
+    assert_eq!((first.status(), took < Duration::from_secs(1)), (200, true), "{took:?}");
+    assert!(stuck.is_silent_for(Duration::from_millis(500)).await, "it has ended");
+    assert!(stuck.read_to_end().await.starts_with("HTTP/1.1 500"));
+}
+
+#[tokio::test]
+async fn a_filter_that_was_skipped_is_not_called_in_later_phases() {
+    let upstream = Upstream::echo().await;
+    let gateway = doing(&upstream, "fail-then-mark", "on_failure = 'skip'").await;
+
+    let response = gateway.get("/bad").await;
+
+    assert_eq!((response.status(), response.has("x-marked")), (200, false));
+}
+
 #[tokio::test]
 async fn a_skipped_filter_leaves_no_trace_of_its_edits() {
+    for (act, reason) in [
+        ("edit-and-panic", "trap"),
+        ("edit-and-fail", "error"),
+        ("edit-and-loop", "cpu"),
+    ] {
+        let upstream = Upstream::echo().await;
+        let gateway = doing(&upstream, act, "on_failure = 'skip'").await;
+
+        let request = gateway.request("GET", "/bad?x=1").header("x-kept", "yes");
+        let response = request.send().await;
+
+        assert_eq!((response.status(), response.has("x-edited")), (200, false), "{act}");
+        assert!(response.has("content-type"), "{act}");
+        let seen = response.json();
+        assert_eq!((&seen["path"], &seen["query"]), (&json!("/bad"), &json!("x=1")));
+        assert_eq!(seen["headers"]["x-kept"], json!(["yes"]));
+        assert_eq!(seen["headers"]["x-edited"], json!(null));
+        assert_eq!(
+            gateway.logged(|line| line["path"] == "/bad").await["notes"],
+            json!(null)
+        );
+        let labels = [("filter", "wrong"), ("reason", reason)];
+        assert_eq!(gateway.metric("portcullis_filter_failures_total", &labels).await, 1.0);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_filter_leaves_no_trace_of_its_edits_in_the_answer() {
     let upstream = Upstream::echo().await;
-    let gateway = doing(&upstream, "edit-and-panic", "on_failure = 'skip'").await;
+    let gateway = doing(&upstream, "edit-and-panic", "").await;
 
-    let response = gateway.request("GET", "/bad?x=1").header("x-kept", "yes").send().await;
+    let response = gateway.get("/bad").await;
 
-    assert_eq!(response.status(), 200);
-    let seen = response.json();
-    assert_eq!((&seen["path"], &seen["query"]), (&json!("/bad"), &json!("x=1")));
-    assert_eq!(seen["headers"]["x-kept"], json!(["yes"]));
-    assert_eq!(seen["headers"]["x-edited"], json!(null));
+    assert_eq!((response.status(), response.has("x-edited")), (500, false));
+    assert_eq!(response.header("content-type"), "application/problem+json");
     assert_eq!(
-        gateway
-            .metric("portcullis_filter_failures_total", &[("filter", "wrong")])
-            .await,
-        1.0
+        gateway.logged(|line| line["path"] == "/bad").await["notes"],
+        json!(null)
     );
+    assert_eq!(upstream.requests(), 0);
 }
 
 #[tokio::test]
@@ -228,6 +319,156 @@ async fn edits_end_where_the_gateways_limits_are() {
     let many = seen["headers"]["x-many"].as_array().expect("some").len();
     // 256 KiB for one exchange; each edit costs its name, its value of 1,000 bytes, and 64 to remember it.
     assert_eq!(many, 256 * 1024 / ("x-many".len() + 1000 + 64));
+}
+
+/// A gateway with a plugin made without the SDK (see `tests/misbehaving/lawless`) that does this on `/bad`, and an upstream
+/// without filters on `/good`.
+async fn unlawful(upstream: &Upstream, act: &str, rules: &str) -> Gateway {
+    Gateway::start(configuration_with(lawless(), upstream, act, rules)).await
+}
+
+#[tokio::test]
+async fn the_gateway_itself_refuses_edits_and_keeps_nothing_of_them() {
+    let upstream = Upstream::echo().await;
+    let gateway = unlawful(&upstream, "bad-edits", "").await;
+
+    let response = gateway.get("/bad").await;
+
+    let seen = response.json();
+    assert_eq!(
+        seen["headers"]["x-refused"],
+        json!(["name value value value protected protected protected large \
+             name value protected protected large value value name name"])
+    );
+    assert_eq!(
+        response.header("x-refused"),
+        "name value protected protected large value value"
+    );
+    assert_eq!((&seen["path"], &seen["query"]), (&json!("/bad"), &json!(null)));
+    for name in ["x-mine", "x-other", "transfer-encoding"] {
+        assert_eq!(seen["headers"][name], json!(null), "{name}");
+    }
+    assert!(seen["headers"]["host"].is_array());
+    assert!(!response.has("x-mine") && !response.has("set-cookie") && response.has("content-length"));
+    assert_eq!(
+        gateway.logged(|line| line["path"] == "/bad").await["notes"],
+        json!(null)
+    );
+}
+
+#[tokio::test]
+async fn what_was_sent_can_no_longer_be_edited() {
+    let upstream = Upstream::echo().await;
+    let gateway = unlawful(&upstream, "late-edits", "").await;
+
+    let response = gateway.get("/bad").await;
+
+    assert_eq!(response.header("x-refused"), ["late"; 8].join(" "));
+    assert!(!response.has("x-edited") && response.has("content-type"));
+}
+
+#[tokio::test]
+async fn fields_and_notes_are_counted() {
+    let upstream = Upstream::raw(async |mut socket: portcullis_tests::Raw| {
+        let head = socket.read_head().await;
+        let lines = head.lines().filter(|line| line.starts_with("x-many:")).count();
+        socket
+            .send(format!(
+                "HTTP/1.1 200 OK\r\nx-count: {lines}\r\ncontent-length: 0\r\n\r\n"
+            ))
+            .await;
+    })
+    .await;
+    let gateway = unlawful(&upstream, "fill", "limits = { cpu = '200ms' }").await;
+
+    let response = gateway.request("GET", "/bad").header("x-own", "1").send().await;
+
+    // 256 with those of the client: `host`, which is kept elsewhere, and `x-own`.
+    let count = response.header("x-count").parse::<usize>().expect("a number");
+    assert!((254..=256).contains(&count), "{count}");
+    let line = gateway.logged(|line| line["path"] == "/bad").await;
+    assert_eq!(line["notes"].as_object().map(serde_json::Map::len), Some(128));
+}
+
+/// Acts that call or ask out of time, after good edits; in which phase, and how they fail.
+const OUT_OF_TIME: [(&str, &str, &str); 3] = [
+    ("response-too-early", "request", "trap"),
+    ("body-without-phase", "request", "malformed"),
+    ("body-without-phase-at-response", "response", "malformed"),
+];
+
+#[tokio::test]
+async fn what_is_called_out_of_its_time_costs_one_request() {
+    for (act, phase, reason) in OUT_OF_TIME {
+        let upstream = Upstream::echo().await;
+        let gateway = unlawful(&upstream, act, "").await;
+
+        let response = gateway.get("/bad").await;
+
+        assert_eq!((response.status(), response.code().as_str()), (500, "filter-failed"));
+        assert!(!response.has("x-edited") && !response.has("x-ahead"), "{act}");
+        let labels = [("filter", "wrong"), ("phase", phase), ("reason", reason)];
+        let failures = gateway.metric("portcullis_filter_failures_total", &labels).await;
+        assert_eq!(failures, 1.0, "{act}");
+        assert_eq!(gateway.get("/good").await.status(), 200, "after {act}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_called_out_of_its_time_leaves_no_trace_of_that_calls_edits() {
+    for (act, phase, _) in OUT_OF_TIME {
+        let upstream = Upstream::echo().await;
+        let gateway = unlawful(&upstream, act, "on_failure = 'skip'").await;
+
+        let request = gateway.request("GET", "/bad").header("x-kept", "yes");
+        let response = request.send().await;
+
+        let edited_at_request = phase == "response";
+        assert_eq!((response.status(), response.has("x-edited")), (200, false), "{act}");
+        assert_eq!(response.has("x-ahead"), edited_at_request, "{act}");
+        let seen = response.json();
+        assert_eq!(seen["path"] == "/elsewhere", edited_at_request, "{act}");
+        assert_eq!(seen["query"] == "changed=1", edited_at_request, "{act}");
+        assert_eq!(seen["headers"]["x-edited"].is_array(), edited_at_request, "{act}");
+        assert_eq!(seen["headers"]["x-kept"].is_null(), edited_at_request, "{act}");
+        let notes = gateway.logged(|line| line["path"] == "/bad").await["notes"].clone();
+        assert_eq!(notes.is_object(), edited_at_request, "{act}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_transform_has_no_request_at_hand() {
+    let upstream = Upstream::answering("hello").await;
+    let gateway = unlawful(&upstream, "request-in-transform", "on_failure = 'skip'").await;
+
+    let response = gateway.request("GET", "/bad").try_send().await;
+
+    assert!(
+        !response.is_ok_and(|response| response.status() < 500),
+        "a whole answer"
+    );
+    gateway
+        .log_line(&["wrong", "response-body", "no request is at hand"])
+        .await;
+    assert_eq!(gateway.get("/good").await.status(), 200);
+}
+
+#[tokio::test]
+async fn no_response_is_at_hand_when_all_is_over() {
+    let upstream = Upstream::answering("hello").await;
+    let gateway = unlawful(&upstream, "response-at-the-end", "").await;
+
+    assert_eq!(gateway.get("/bad").await.text(), "hello");
+
+    gateway.log_line(&["wrong", "complete", "no response is at hand"]).await;
+}
+
+#[tokio::test]
+async fn no_request_is_at_hand_while_a_filter_is_configured() {
+    let upstream = Upstream::answering("hello").await;
+    let said = Gateway::refused(configuration_with(lawless(), &upstream, "request-at-configure", "")).await;
+
+    assert!(said.contains("no request is at hand"), "{said}");
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis_tests::{Gateway, Upstream, eventually, stepwise};
+use http_body_util::BodyExt;
+use portcullis_tests::{Gateway, Upstream, chunked, eventually, full, stepwise};
 
 async fn with_limits(upstream: &str, of_upstream: &str, of_route: &str) -> Gateway {
     Gateway::start(format!(
@@ -34,15 +35,75 @@ async fn an_upstream_that_does_not_answer_in_time_is_504() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_takes_no_connection_in_time_is_502() {
+async fn an_upstream_has_its_time_from_the_end_of_an_upload_on() {
+    let upstream = Upstream::with(|request| async move {
+        _ = request.into_body().collect().await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        http::Response::new(full("late"))
+    })
+    .await;
+    let gateway = with_limits(&upstream.to_string(), "response_timeout = '600ms'", "").await;
+    let (mut upload, body) = stepwise();
+    let uploading = tokio::spawn(async move {
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_millis(90)).await;
+            _ = upload.send_data("x".into()).await;
+        }
+    });
+
+    let response = gateway.request("POST", "/").streaming(body).send().await;
+
+    assert_eq!((response.status(), response.text().as_str()), (200, "late"));
+    uploading.await.expect("an upload that ended before");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_silent_after_an_upload_is_504() {
+    let upstream = Upstream::with(|request| async move {
+        _ = request.into_body().collect().await;
+        std::future::pending().await
+    })
+    .await;
+    let gateway = with_limits(&upstream.to_string(), "response_timeout = '300ms'", "").await;
+    let begin = Instant::now();
+
+    let response = gateway
+        .request("POST", "/")
+        .streaming(chunked(vec![0; 100_000]))
+        .send()
+        .await;
+
+    assert_eq!((response.status(), response.code().as_str()), (504, "upstream-timeout"));
+    assert!(begin.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn each_request_of_a_connection_has_its_own_time() {
+    let upstream = Upstream::with(|request| async move {
+        if request.uri().path() == "/slow" {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+        http::Response::new(full("answer"))
+    })
+    .await;
+    let gateway = with_limits(&upstream.to_string(), "response_timeout = '600ms'", "").await;
+    let mut connection = gateway.connect().await;
+
+    // What is left of the time of one request is not what the next one has.
+    for path in ["/", "/slow", "/", "/slow", "/slow"] {
+        assert_eq!(connection.get(path).await.status(), 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_takes_no_connection_in_time_is_504() {
     let full = Upstream::full().await;
     let gateway = with_limits(&full.to_string(), "connect_timeout = '200ms'", "").await;
 
     let response = gateway.get("/x").await;
 
-    // As where it refuses the connection: the request was never sent.
-    assert_eq!((response.status(), response.code().as_str()), (502, "upstream-connect"));
-    assert_eq!(gateway.outcome("/x").await, "upstream-connect");
+    assert_eq!((response.status(), response.code().as_str()), (504, "upstream-timeout"));
+    assert_eq!(gateway.outcome("/x").await, "upstream-timeout");
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ pub use connection::Connection;
 pub use eventually::{PATIENCE, eventually, within};
 pub use folder::Folder;
 pub use gateway::Gateway;
-pub use plugins::{misbehaving, standard};
+pub use plugins::{lawless, misbehaving, standard};
 pub use process::Process;
 pub use raw::Raw;
 pub use request::Request;

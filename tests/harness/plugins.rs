@@ -8,8 +8,14 @@ use crate::{repository, target_folder};
 
 /// The plugin of `tests/misbehaving`: its setting `act` says what it does wrong.
 pub fn misbehaving() -> &'static str {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(build).to_str().expect("a path in UTF-8")
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| built("misbehaving.wasm"))
+}
+
+/// The plugin of `tests/misbehaving/lawless`, made without the SDK: its setting `act` says which rule it breaks.
+pub fn lawless() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| built("examples/lawless.wasm"))
 }
 
 /// The bytes of a standard plugin, for use as if it were somebody's own: `standard("rate-limit")`.
@@ -20,6 +26,13 @@ pub fn standard(name: &str) -> Vec<u8> {
     std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
+fn built(file: &str) -> String {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let path = FOLDER.get_or_init(build).join(file);
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// Builds both and gives the folder.
 fn build() -> PathBuf {
     // A target folder of its own: the outer cargo may hold the lock of the common one.
     let target = target_folder().join("plugins-test");
@@ -29,6 +42,9 @@ fn build() -> PathBuf {
             "build",
             "--package",
             "misbehaving",
+            "--lib",
+            "--example",
+            "lawless",
             "--profile",
             "plugin",
             "--target",
@@ -45,5 +61,5 @@ fn build() -> PathBuf {
         .output()
         .expect("cargo runs");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    target.join("wasm32-wasip2/plugin/misbehaving.wasm")
+    target.join("wasm32-wasip2/plugin")
 }

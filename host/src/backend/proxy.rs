@@ -1,24 +1,24 @@
 //! Forwards a request to a target of an upstream.
 
-use std::pin::pin;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::task::{Poll, ready};
+use std::time::Instant;
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
 
 use crate::body::{Body, ClientBodyState};
 use crate::pipeline::Exchange;
 use crate::rejection::Rejection;
 use crate::router::Template;
 use crate::server::hop_by_hop;
-use crate::upstream::{Lease, Target, Upstream, UpstreamBody};
+use crate::upstream::{Alarm, ConnectError, Kept, Lease, Target, Upstream, UpstreamBody};
 
 /// Forwards to an upstream.
 pub(crate) struct Proxy {
@@ -27,44 +27,66 @@ pub(crate) struct Proxy {
     pub(crate) host: Option<HeaderValue>,
 }
 
-/// A target's answer.
-pub(crate) struct Forwarded {
-    pub(crate) response: http::response::Parts,
-    pub(crate) body: Body,
+/// What forwarding needs beside the exchange and its body.
+pub(crate) struct Terms<'a> {
+    /// The state of a body that streams from the client.
+    pub(crate) client_body: Option<Rc<ClientBodyState>>,
+    /// Whether the request's fields are looked at again later, so that they must stay with the exchange.
+    pub(crate) keep_fields: bool,
+    /// The timer of the client's connection, while nobody waits.
+    pub(crate) alarm: &'a Cell<Alarm>,
+    /// The target that was asked last.
+    pub(crate) asked: &'a mut Option<Rc<Target>>,
 }
 
-/// What is sent, in a form that can be sent again where that is safe. Boxed where it is handed on: it is large.
+/// What is sent, in a form that can be sent again where that is safe.
 struct Attempt {
-    request: Request<Body>,
+    /// None while it is on its way.
+    request: Option<Request<Body>>,
     /// The body to send again, where there is one; none: the request must not be repeated.
     again: Option<Body>,
 }
 
+/// Why a target gave no answer.
+enum Failed {
+    /// Nothing was sent: another target may be asked. This is what to say where there is none.
+    Unsent(Rejection),
+    Rejected(Rejection),
+}
+
 impl Proxy {
-    /// Sends the request and reads the response's head. `client_body` is the state of a body that streams from the client;
-    /// `copy` says that the request's fields are looked at again later. The target that was asked last goes to `asked`.
+    /// Sends the request and reads the response's head into the exchange; gives the response's body.
     pub(crate) async fn forward(
         &self,
         exchange: &mut Exchange,
         body: Body,
-        client_body: Option<Rc<ClientBodyState>>,
-        copy: bool,
-        asked: &mut Option<Arc<str>>,
-    ) -> Result<Forwarded, Rejection> {
-        let mut attempt = self.attempt(exchange, body, copy)?;
+        terms: Terms<'_>,
+    ) -> Result<Body, Rejection> {
+        let headers = if terms.keep_fields {
+            exchange.headers.clone()
+        } else {
+            std::mem::take(&mut exchange.headers)
+        };
+        let again = if exchange.method.is_idempotent() {
+            body.again()
+        } else {
+            None
+        };
+        let request = Some(self.request(exchange, headers, body)?);
+        let mut attempt = Attempt { request, again };
         let mut tried: SmallVec<[usize; 4]> = SmallVec::new();
-        let deadline = exchange.deadline;
+        let mut failed = Rejection::UpstreamConnect;
         while (tried.len() as u32) < self.upstream.settings.tries
             && let Some(place) = self.upstream.balancer.next(&self.upstream.targets, &tried)
         {
             let target = &self.upstream.targets[place];
-            *asked = Some(target.name.clone());
-            match self.send(target, attempt, client_body.as_ref(), deadline).await {
-                Ok(forwarded) => {
+            *terms.asked = Some(target.clone());
+            match self.send(target, &mut attempt, exchange, &terms).await {
+                Ok(body) => {
                     target.answered.add(1);
-                    return Ok(forwarded);
+                    return Ok(body);
                 }
-                Err(Failed::Unsent(unsent)) => attempt = unsent,
+                Err(Failed::Unsent(rejection)) => failed = rejection,
                 Err(Failed::Rejected(rejection)) => {
                     target.failed.add(1);
                     return Err(rejection);
@@ -73,15 +95,11 @@ impl Proxy {
             target.failed.add(1);
             tried.push(place);
         }
-        Err(Rejection::UpstreamConnect)
+        Err(failed)
     }
 
-    fn attempt(&self, exchange: &mut Exchange, body: Body, copy: bool) -> Result<Box<Attempt>, Rejection> {
-        let mut headers = if copy {
-            exchange.headers.clone()
-        } else {
-            std::mem::take(&mut exchange.headers)
-        };
+    /// What goes to a target: these fields and this body, and all else as the exchange says.
+    fn request(&self, exchange: &Exchange, mut headers: HeaderMap, body: Body) -> Result<Request<Body>, Rejection> {
         let host = self.host.as_ref().unwrap_or(&exchange.host);
         let target = self.target(exchange)?;
         let http2 = self.upstream.settings.http2;
@@ -108,17 +126,12 @@ impl Proxy {
             // Or hyper would send a GET, for one, as if it had no body.
             headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let again = if exchange.method.is_idempotent() {
-            body.again()
-        } else {
-            None
-        };
         let mut request = Request::new(body);
         *request.method_mut() = exchange.method.clone();
         *request.uri_mut() = uri;
         *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         *request.headers_mut() = headers;
-        Ok(Box::new(Attempt { request, again }))
+        Ok(request)
     }
 
     fn target(&self, exchange: &Exchange) -> Result<PathAndQuery, Rejection> {
@@ -139,130 +152,145 @@ impl Proxy {
         PathAndQuery::try_from(target).map_err(|_| Rejection::BadRequest("the path cannot be forwarded"))
     }
 
-    /// Sends on one target. A connection that turns out to be closed costs nothing where the request can be sent again:
+    /// Sends to one target. A connection that turns out to be closed costs nothing where the request can be sent again:
     /// idle ones are tried until a fresh one has answered, or failed.
     async fn send(
         &self,
         target: &Rc<Target>,
-        mut attempt: Box<Attempt>,
-        client_body: Option<&Rc<ClientBodyState>>,
-        deadline: Instant,
-    ) -> Result<Forwarded, Failed> {
-        let settings = &self.upstream.settings;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+        attempt: &mut Attempt,
+        exchange: &mut Exchange,
+        terms: &Terms<'_>,
+    ) -> Result<Body, Failed> {
+        let client_body = terms.client_body.as_deref();
+        while let Some(request) = attempt.request.take() {
+            let mut sent = Instant::now();
+            if sent >= exchange.deadline {
                 return Err(Failed::Rejected(Rejection::Deadline));
             }
-            let mut lease = match Lease::of(target, settings.http2, settings.connect_timeout.min(left)).await {
-                Ok(lease) => lease,
-                Err(error) => {
-                    tracing::debug!(upstream = settings.name, target = %target.name, %error, "cannot connect");
-                    return Err(Failed::Unsent(attempt));
-                }
-            };
-            let copy = if lease.reused { attempt.copy() } else { None };
-            let Attempt { request, again } = *attempt;
-            match answered(
-                left,
-                settings.response_timeout,
-                client_body,
-                lease.connection.send(request),
-            )
-            .await
-            {
-                // Nobody asked for another protocol, and a final status is at most 599.
-                Ok(Ok(response)) if !(200..=599).contains(&response.status().as_u16()) => {
-                    return Err(Failed::Rejected(Rejection::UpstreamMalformed));
-                }
-                Ok(Ok(response)) => return Ok(self.forwarded(response, lease, client_body)),
-                Err(_) if deadline <= Instant::now() => return Err(Failed::Rejected(Rejection::Deadline)),
-                Err(_) => return Err(Failed::Rejected(Rejection::UpstreamTimeout)),
-                Ok(Err(mut failed)) => match (failed.take_message(), copy) {
-                    (Some(request), _) => {
-                        attempt = Box::new(Attempt { request, again });
-                        if !lease.reused {
-                            return Err(Failed::Unsent(attempt));
-                        }
+            let mut lease = match Lease::idle(target) {
+                Some(lease) => lease,
+                None => match Box::pin(self.connect(target, sent, exchange.deadline)).await {
+                    Ok(lease) => {
+                        sent = Instant::now();
+                        lease
                     }
-                    (None, Some(copy)) if was_closed(failed.error()) => attempt = copy,
-                    (None, _) => return Err(Failed::Rejected(rejection(failed.error(), client_body))),
+                    Err(failed) => {
+                        attempt.request = Some(request);
+                        return Err(failed);
+                    }
                 },
+            };
+            let may_repeat = lease.reused && attempt.again.is_some();
+            // Where the exchange keeps its fields they are there to be sent again.
+            let kept = (may_repeat && !terms.keep_fields).then(|| lease.connection.keep(&request));
+            let answer = pin!(lease.connection.send(request));
+            let mut failed = match self.answered(answer, sent, exchange.deadline, terms).await? {
+                Ok(response) => return self.forwarded(response, lease, exchange, terms),
+                Err(failed) => failed,
+            };
+            if let Some(unsent) = failed.take_message() {
+                attempt.request = Some(unsent);
+                if !lease.reused {
+                    return Err(Failed::Unsent(Rejection::UpstreamConnect));
+                }
+            } else if may_repeat && was_closed(failed.error()) {
+                let headers = match kept {
+                    None => exchange.headers.clone(),
+                    Some(kept) => self.fields_again(kept, exchange)?,
+                };
+                let body = attempt.again.as_ref().and_then(Body::again).unwrap_or(Body::Empty);
+                attempt.request = Some(self.request(exchange, headers, body).map_err(Failed::Rejected)?);
+            } else {
+                return Err(Failed::Rejected(rejection(failed.error(), client_body)));
             }
         }
+        Err(Failed::Unsent(Rejection::UpstreamConnect))
     }
 
+    /// The fields of a request that was sent in vain.
+    fn fields_again(&self, kept: Kept, exchange: &Exchange) -> Result<HeaderMap, Failed> {
+        let target = self.target(exchange).map_err(Failed::Rejected)?;
+        kept.fields(&exchange.method, target.as_str())
+            .ok_or(Failed::Rejected(Rejection::UpstreamReset))
+    }
+
+    /// A connection that is not to be had at once.
+    async fn connect(&self, target: &Rc<Target>, now: Instant, deadline: Instant) -> Result<Lease, Failed> {
+        let settings = &self.upstream.settings;
+        let limit = settings.connect_timeout.min(deadline.saturating_duration_since(now));
+        Lease::of(target, settings.http2, limit).await.map_err(|error| {
+            tracing::debug!(upstream = settings.name, target = %target.name, %error, "cannot connect");
+            match error {
+                ConnectError::Timeout if Instant::now() >= deadline => Failed::Rejected(Rejection::Deadline),
+                ConnectError::Timeout => Failed::Unsent(Rejection::UpstreamTimeout),
+                ConnectError::Refused(_) | ConnectError::Handshake(_) => Failed::Unsent(Rejection::UpstreamConnect),
+            }
+        })
+    }
+
+    /// Waits for a response's head: until the deadline, and no longer than the upstream may take from the request's last
+    /// byte on.
+    async fn answered<T>(
+        &self,
+        mut response: Pin<&mut impl Future<Output = T>>,
+        sent: Instant,
+        deadline: Instant,
+        terms: &Terms<'_>,
+    ) -> Result<T, Failed> {
+        // An upload that is under way moves it on.
+        let due = || {
+            let last_byte = match terms.client_body.as_deref() {
+                Some(body) => body.ended.get().map_or_else(Instant::now, |ended| ended.max(sent)),
+                None => sent,
+            };
+            deadline.min(last_byte + self.upstream.settings.response_timeout)
+        };
+        let mut alarm = terms.alarm.take();
+        let answered = poll_fn(|cx| {
+            if let Poll::Ready(answered) = response.as_mut().poll(cx) {
+                return Poll::Ready(Ok(answered));
+            }
+            ready!(alarm.poll(due(), cx));
+            Poll::Ready(Err(Failed::Rejected(if Instant::now() >= deadline {
+                Rejection::Deadline
+            } else {
+                Rejection::UpstreamTimeout
+            })))
+        })
+        .await;
+        terms.alarm.set(alarm);
+        answered
+    }
+
+    /// Takes a response over: its head into the exchange.
     fn forwarded(
         &self,
         response: Response<Incoming>,
         lease: Lease,
-        client_body: Option<&Rc<ClientBodyState>>,
-    ) -> Forwarded {
-        let (mut response, incoming) = response.into_parts();
-        hop_by_hop::strip(&mut response.headers);
-        response
-            .headers
-            .append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
+        exchange: &mut Exchange,
+        terms: &Terms<'_>,
+    ) -> Result<Body, Failed> {
+        let (head, incoming) = response.into_parts();
+        // Nobody asked for another protocol, and a final status is at most 599.
+        if !(200..=599).contains(&head.status.as_u16()) {
+            return Err(Failed::Rejected(Rejection::UpstreamMalformed));
+        }
+        exchange.response.status = head.status;
+        exchange.response.headers = head.headers;
+        let headers = &mut exchange.response.headers;
+        hop_by_hop::strip(headers);
+        headers.append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
         let body = UpstreamBody::new(
             incoming,
             lease,
-            client_body.cloned(),
+            terms.client_body.clone(),
             self.upstream.settings.idle_timeout,
         );
-        let body = if body.is_end_stream() {
+        Ok(if body.is_end_stream() {
             Body::Empty
         } else {
             Body::Upstream(Box::new(body))
-        };
-        Forwarded { response, body }
-    }
-}
-
-/// Waits for a response's head: `limit` in all, and `after` from the request's last byte on. One timer serves both.
-async fn answered<T>(
-    limit: Duration,
-    after: Duration,
-    client_body: Option<&Rc<ClientBodyState>>,
-    response: impl Future<Output = T>,
-) -> Result<T, Elapsed> {
-    let start = Instant::now();
-    let mut response = pin!(response);
-    let mut wait = limit.min(after);
-    loop {
-        match timeout(wait, response.as_mut()).await {
-            Ok(answered) => return Ok(answered),
-            Err(elapsed) => {
-                let sending = client_body.is_some_and(|state| !state.ended.get());
-                let left = limit.saturating_sub(start.elapsed());
-                if !sending || left.is_zero() {
-                    return Err(elapsed);
-                }
-                // The upload is still under way: the upstream's own time begins when it ends.
-                wait = left.min(after);
-            }
-        }
-    }
-}
-
-/// Why a target gave no answer.
-enum Failed {
-    /// Nothing was sent: another target may be asked.
-    Unsent(Box<Attempt>),
-    Rejected(Rejection),
-}
-
-impl Attempt {
-    fn copy(&self) -> Option<Box<Attempt>> {
-        let again = self.again.as_ref()?;
-        let mut request = Request::new(again.again()?);
-        *request.method_mut() = self.request.method().clone();
-        *request.uri_mut() = self.request.uri().clone();
-        *request.version_mut() = self.request.version();
-        *request.headers_mut() = self.request.headers().clone();
-        Some(Box::new(Attempt {
-            request,
-            again: again.again(),
-        }))
+        })
     }
 }
 
@@ -280,7 +308,7 @@ fn was_closed(error: &hyper::Error) -> bool {
     })
 }
 
-fn rejection(error: &hyper::Error, client_body: Option<&Rc<ClientBodyState>>) -> Rejection {
+fn rejection(error: &hyper::Error, client_body: Option<&ClientBodyState>) -> Rejection {
     tracing::debug!(%error, "upstream failed");
     if let Some(failure) = client_body.and_then(|state| state.failure.get()) {
         return failure.rejection();

@@ -1,10 +1,11 @@
-//! What filters change of an exchange. The edits of one call come with its answer: all of them are checked, and then all of
-//! them are made, so that a call that fails has changed nothing.
+//! Changes that filters make to an exchange: each checked, each undone if the call that made it fails.
 
 use std::fmt;
+use std::mem;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use smallvec::SmallVec;
 
 use super::exchange::Exchange;
 use crate::router::{PathRules, normalise};
@@ -20,6 +21,8 @@ pub(crate) enum Refused {
     Protected,
     /// Past the gateway's limits.
     TooLarge,
+    /// The request has been sent.
+    TooLate,
 }
 
 impl fmt::Display for Refused {
@@ -29,18 +32,30 @@ impl fmt::Display for Refused {
             Refused::InvalidValue => "not a valid value",
             Refused::Protected => "only the gateway sets this field",
             Refused::TooLarge => "more than filters may add to one exchange",
+            Refused::TooLate => "the request has been sent",
         })
     }
 }
 
-/// Which message is at hand.
+/// Which message a header belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Request,
     Response,
 }
 
-/// One change of a header section.
+/// How to take one change back.
+#[derive(Debug)]
+pub(crate) enum Edit {
+    Header(Side, HeaderName, SmallVec<[HeaderValue; 1]>),
+    Target(PathAndQuery),
+    Status(StatusCode),
+    Note(String, Option<String>),
+    /// So many edits of the response to come stood there before.
+    Later(usize),
+}
+
+/// One change of a response to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HeaderEdit {
     Set(HeaderName, HeaderValue),
@@ -48,139 +63,50 @@ pub(crate) enum HeaderEdit {
     Remove(HeaderName),
 }
 
-/// What one call changes.
-#[derive(Debug, Default)]
-pub(crate) struct Edits {
-    /// The path that goes upstream.
-    pub(crate) path: Option<String>,
-    /// The query that goes upstream; `Some(None)`: none.
-    pub(crate) query: Option<Option<String>>,
-    /// The response's status.
-    pub(crate) status: Option<u16>,
-    /// The fields of the message at hand.
-    pub(crate) headers: Vec<HeaderEdit>,
-    /// The fields of the response, when it comes back to this place of the pipeline.
-    pub(crate) response_headers: Vec<HeaderEdit>,
-    pub(crate) notes: Vec<(String, String)>,
-}
-
-/// What edits may still add.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Room {
-    pub(crate) bytes: u32,
-    pub(crate) fields: u32,
-    pub(crate) notes: u32,
-}
-
-/// Bytes that the filters of one exchange may add to it together.
-pub(super) const ROOM: u32 = 256 * 1024;
 /// Fields at most, whatever filters add.
 pub(crate) const MAX_FIELDS: usize = 256;
-/// Bytes that keeping one edit takes, roughly.
+/// Bytes that remembering one edit takes, roughly.
 const RECORD: usize = 64;
 /// Bytes of one value at most: what common servers accept of a whole header section.
 pub(crate) const LONGEST_VALUE: usize = 64 << 10;
+/// Edits of the response to come at most. With the fields that an upstream may send it stays below [`MAX_FIELDS`].
+const MAX_LATER: usize = 48;
 /// Notes at most.
 const MAX_NOTES: usize = 128;
 
-impl HeaderEdit {
-    fn make(self, headers: &mut HeaderMap) {
-        match self {
-            HeaderEdit::Set(name, value) => drop(headers.insert(name, value)),
-            HeaderEdit::Append(name, value) => drop(headers.append(name, value)),
-            HeaderEdit::Remove(name) => drop(headers.remove(name)),
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            HeaderEdit::Set(name, value) | HeaderEdit::Append(name, value) => name.as_str().len() + value.len(),
-            HeaderEdit::Remove(name) => name.as_str().len(),
-        }
-    }
-
-    fn adds(&self) -> bool {
-        !matches!(self, HeaderEdit::Remove(_))
-    }
-}
-
-impl Edits {
-    /// Bytes that they take: those of their names and values, and what it takes to keep each.
-    fn size(&self) -> usize {
-        let headers = self.headers.iter().chain(&self.response_headers).map(HeaderEdit::size);
-        let notes = self.notes.iter().map(|(name, value)| name.len() + value.len());
-        let target = [
-            self.path.as_deref(),
-            self.query.as_ref().map(|query| query.as_deref().unwrap_or_default()),
-        ];
-        let status = self.status.map(|_| 0);
-        headers
-            .chain(notes)
-            .chain(target.into_iter().flatten().map(str::len))
-            .chain(status)
-            .map(|bytes| bytes + RECORD)
-            .sum()
-    }
-}
-
 impl Exchange {
-    /// What the edits of the next call may add.
-    pub(crate) fn room(&self, side: Side) -> Room {
-        let left = |most: usize, used: usize| u32::try_from(most.saturating_sub(used)).unwrap_or(u32::MAX);
-        let headers = match side {
-            Side::Request => &self.headers,
-            Side::Response => &self.response.headers,
-        };
-        Room {
-            bytes: self.room,
-            fields: left(MAX_FIELDS, headers.len()),
-            notes: left(MAX_NOTES, self.notes.len()),
-        }
+    /// The call went well: its changes stay.
+    pub(crate) fn keep_edits(&mut self) {
+        self.undo.clear();
     }
 
-    /// Makes the edits of one call, all of them or none. `place` is the filter's own in the pipeline.
-    pub(crate) fn edit(&mut self, side: Side, place: usize, edits: Edits) -> Result<(), Refused> {
-        let size = u32::try_from(edits.size()).map_err(|_| Refused::TooLarge)?;
-        if size == 0 {
-            return Ok(());
-        }
-        let left = self.room.checked_sub(size).ok_or(Refused::TooLarge)?;
-        let target = self.target_with(edits.path.as_deref(), edits.query.as_ref().map(Option::as_deref))?;
-        let status = match edits.status {
-            Some(status) => Some(reply_status(status).ok_or(Refused::InvalidValue)?),
-            None => None,
-        };
-        let room = self.room(side);
-        let fields = edits.headers.iter().filter(|edit| edit.adds()).count();
-        if fields > room.fields as usize {
-            return Err(Refused::TooLarge);
-        }
-        self.check_notes(&edits.notes, room.notes as usize)?;
-
-        // From here on nothing is refused.
-        self.room = left;
-        if let Some(target) = target {
-            self.target = target;
-        }
-        if let Some(status) = status {
-            self.response.status = status;
-        }
-        let headers = match side {
-            Side::Request => &mut self.headers,
-            Side::Response => &mut self.response.headers,
-        };
-        for edit in edits.headers {
-            edit.make(headers);
-        }
-        self.later
-            .extend(edits.response_headers.into_iter().map(|edit| (place, edit)));
-        for (name, value) in edits.notes {
-            match self.notes.iter_mut().find(|(noted, _)| *noted == name) {
-                Some((_, noted)) => *noted = value,
-                None => self.notes.push((name, value)),
+    /// The call failed: the exchange is as it was before.
+    pub(crate) fn undo_edits(&mut self) {
+        while let Some(edit) = self.undo.pop() {
+            match edit {
+                Edit::Header(side, name, values) => {
+                    let headers = self.headers_of(side);
+                    headers.remove(&name);
+                    for value in values {
+                        headers.append(name.clone(), value);
+                    }
+                }
+                Edit::Target(target) => self.target = target,
+                Edit::Status(status) => self.response.status = status,
+                Edit::Later(count) => self.later.truncate(count),
+                Edit::Note(name, before) => {
+                    self.notes.retain(|(noted, _)| *noted != name);
+                    self.notes.extend(before.map(|value| (name, value)));
+                }
             }
         }
-        Ok(())
+    }
+
+    /// The filter at hand is passed by from now on, as if it were not there.
+    pub(crate) fn skip_filter(&mut self) {
+        let place = self.place;
+        self.later.retain(|(of, _)| *of != place);
+        self.skipped.push(place);
     }
 
     /// The response has come back to this place of the pipeline: what its filter wanted done to it is done.
@@ -192,40 +118,167 @@ impl Exchange {
             .rposition(|(of, _)| *of < place)
             .map_or(0, |before| before + 1);
         for (of, edit) in self.later.drain(from..) {
-            if of == place {
-                edit.make(&mut self.response.headers);
+            // Those of a filter that has replied are not for this response.
+            if of != place {
+                continue;
+            }
+            match edit {
+                HeaderEdit::Set(name, value) => drop(self.response.headers.insert(name, value)),
+                HeaderEdit::Append(name, value) => drop(self.response.headers.append(name, value)),
+                HeaderEdit::Remove(name) => drop(self.response.headers.remove(name)),
             }
         }
     }
 
-    /// The target that these edits lead to; none where they leave it.
-    fn target_with(&self, path: Option<&str>, query: Option<Option<&str>>) -> Result<Option<PathAndQuery>, Refused> {
-        if path.is_none() && query.is_none() {
-            return Ok(None);
+    fn headers_of(&mut self, side: Side) -> &mut HeaderMap {
+        match side {
+            Side::Request => &mut self.headers,
+            Side::Response => &mut self.response.headers,
         }
-        let path = match path {
-            Some(path) => normalise(path, &PathRules::default()).map_err(|_| Refused::InvalidValue)?,
-            None => self.target.path().into(),
-        };
-        let target = match query.unwrap_or(self.target.query()) {
-            // `PathAndQuery` would cut a fragment off without a word.
-            Some(query) if query.contains('#') => return Err(Refused::InvalidValue),
-            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-            None => PathAndQuery::try_from(path.as_ref()),
-        };
-        target.map(Some).map_err(|_| Refused::InvalidValue)
     }
 
-    fn check_notes(&self, notes: &[(String, String)], room: usize) -> Result<(), Refused> {
-        let mut another = 0;
-        for (name, _) in notes {
-            if name.is_empty() || name.chars().any(char::is_control) {
-                return Err(Refused::InvalidName);
-            }
-            another += usize::from(self.note(name).is_none());
-        }
-        if another > room { Err(Refused::TooLarge) } else { Ok(()) }
+    fn remember_header(&mut self, side: Side, name: &HeaderName) {
+        let before = match self.headers_of(side).entry(name) {
+            header::Entry::Vacant(_) => SmallVec::new(),
+            header::Entry::Occupied(entry) => entry.iter().cloned().collect(),
+        };
+        self.undo.push(Edit::Header(side, name.clone(), before));
     }
+
+    fn do_later(&mut self, edit: HeaderEdit) -> Result<(), Refused> {
+        if self.later.len() >= MAX_LATER {
+            return Err(Refused::TooLarge);
+        }
+        self.undo.push(Edit::Later(self.later.len()));
+        self.later.push((self.place, edit));
+        Ok(())
+    }
+
+    /// Charges for an edit: its bytes, and what it takes to remember how to undo it.
+    fn take_room(&mut self, bytes: usize) -> Result<(), Refused> {
+        self.room = self
+            .room
+            .checked_sub(bytes.saturating_add(RECORD))
+            .ok_or(Refused::TooLarge)?;
+        Ok(())
+    }
+}
+
+/// Replaces every value of a field.
+pub(crate) fn set_header(exchange: &mut Exchange, side: Side, name: &str, value: Vec<u8>) -> Result<(), Refused> {
+    let (name, value) = field(name, value)?;
+    exchange.take_room(name.as_str().len() + value.len())?;
+    if exchange.headers_of(side).len() >= MAX_FIELDS {
+        return Err(Refused::TooLarge);
+    }
+    exchange.remember_header(side, &name);
+    exchange.headers_of(side).insert(name, value);
+    Ok(())
+}
+
+/// Adds a value.
+pub(crate) fn append_header(exchange: &mut Exchange, side: Side, name: &str, value: Vec<u8>) -> Result<(), Refused> {
+    let (name, value) = field(name, value)?;
+    exchange.take_room(name.as_str().len() + value.len())?;
+    if exchange.headers_of(side).len() >= MAX_FIELDS {
+        return Err(Refused::TooLarge);
+    }
+    exchange.remember_header(side, &name);
+    exchange.headers_of(side).append(name, value);
+    Ok(())
+}
+
+/// Removes every value of a field.
+pub(crate) fn remove_header(exchange: &mut Exchange, side: Side, name: &str) -> Result<(), Refused> {
+    let name = field_name(name)?;
+    if exchange.headers_of(side).contains_key(&name) {
+        exchange.take_room(0)?;
+        exchange.remember_header(side, &name);
+        exchange.headers_of(side).remove(&name);
+    }
+    Ok(())
+}
+
+/// Replaces every value of a field of the response to come.
+pub(crate) fn set_response_header(exchange: &mut Exchange, name: &str, value: Vec<u8>) -> Result<(), Refused> {
+    let (name, value) = field(name, value)?;
+    exchange.take_room(name.as_str().len() + value.len())?;
+    exchange.do_later(HeaderEdit::Set(name, value))
+}
+
+/// Adds a value to a field of the response to come.
+pub(crate) fn append_response_header(exchange: &mut Exchange, name: &str, value: Vec<u8>) -> Result<(), Refused> {
+    let (name, value) = field(name, value)?;
+    exchange.take_room(name.as_str().len() + value.len())?;
+    exchange.do_later(HeaderEdit::Append(name, value))
+}
+
+/// Removes a field of the response to come.
+pub(crate) fn remove_response_header(exchange: &mut Exchange, name: &str) -> Result<(), Refused> {
+    let name = field_name(name)?;
+    exchange.take_room(name.as_str().len())?;
+    exchange.do_later(HeaderEdit::Remove(name))
+}
+
+/// Replaces the path that goes upstream.
+pub(crate) fn set_path(exchange: &mut Exchange, path: &str) -> Result<(), Refused> {
+    exchange.take_room(path.len())?;
+    let path = normalise(path, &PathRules::default()).map_err(|_| Refused::InvalidValue)?;
+    let target = match exchange.target.query() {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path.as_ref()),
+    };
+    replace_target(exchange, target.map_err(|_| Refused::InvalidValue)?);
+    Ok(())
+}
+
+/// Replaces or removes the query that goes upstream.
+pub(crate) fn set_query(exchange: &mut Exchange, query: Option<&str>) -> Result<(), Refused> {
+    exchange.take_room(query.map_or(0, str::len))?;
+    let path = exchange.target.path();
+    let target = match query {
+        // `PathAndQuery` would cut a fragment off without a word.
+        Some(query) if query.contains('#') => return Err(Refused::InvalidValue),
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path),
+    };
+    replace_target(exchange, target.map_err(|_| Refused::InvalidValue)?);
+    Ok(())
+}
+
+fn replace_target(exchange: &mut Exchange, target: PathAndQuery) {
+    let before = mem::replace(&mut exchange.target, target);
+    exchange.undo.push(Edit::Target(before));
+}
+
+/// Replaces the response's status.
+pub(crate) fn set_status(exchange: &mut Exchange, status: u16) -> Result<(), Refused> {
+    let status = reply_status(status).ok_or(Refused::InvalidValue)?;
+    exchange.take_room(0)?;
+    let before = mem::replace(&mut exchange.response.status, status);
+    exchange.undo.push(Edit::Status(before));
+    Ok(())
+}
+
+/// Notes something.
+pub(crate) fn set_note(exchange: &mut Exchange, name: String, value: String) -> Result<(), Refused> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(Refused::InvalidName);
+    }
+    exchange.take_room(name.len() + value.len())?;
+    let count = exchange.notes.len();
+    match exchange.notes.iter_mut().find(|(noted, _)| *noted == name) {
+        Some((_, noted)) => {
+            let before = mem::replace(noted, value);
+            exchange.undo.push(Edit::Note(name, Some(before)));
+        }
+        None if count >= MAX_NOTES => return Err(Refused::TooLarge),
+        None => {
+            exchange.undo.push(Edit::Note(name.clone(), None));
+            exchange.notes.push((name, value));
+        }
+    }
+    Ok(())
 }
 
 /// A status that a final response may have.
@@ -250,8 +303,7 @@ pub(crate) fn field(name: &str, value: Vec<u8>) -> Result<(HeaderName, HeaderVal
     Ok((name, value))
 }
 
-/// The name of a field that a filter may change.
-pub(crate) fn field_name(name: &str) -> Result<HeaderName, Refused> {
+fn field_name(name: &str) -> Result<HeaderName, Refused> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refused::InvalidName)?;
     if is_protected(&name) {
         Err(Refused::Protected)
@@ -277,111 +329,66 @@ fn is_protected(name: &HeaderName) -> bool {
 mod tests {
     use super::*;
 
-    fn set(name: &str, value: &str) -> HeaderEdit {
-        let (name, value) = field(name, value.into()).unwrap();
-        HeaderEdit::Set(name, value)
-    }
-
-    fn append(name: &str, value: &str) -> HeaderEdit {
-        let (name, value) = field(name, value.into()).unwrap();
-        HeaderEdit::Append(name, value)
-    }
-
-    fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
-        headers
-            .get_all(name)
-            .iter()
-            .map(|value| value.to_str().unwrap())
-            .collect()
-    }
-
     #[test]
-    fn edits_are_made_in_their_order() {
+    fn a_failed_call_leaves_nothing_behind() {
         let mut exchange = Exchange::nobody();
-        exchange.headers.append("x-old", HeaderValue::from_static("0"));
-        let edits = Edits {
-            path: Some("/else/../where".into()),
-            query: Some(Some("a=1".into())),
-            headers: vec![
-                append("x-a", "1"),
-                append("x-a", "2"),
-                HeaderEdit::Remove(field_name("x-old").unwrap()),
-                set("x-b", "1"),
-                set("x-b", "2"),
-            ],
-            notes: vec![("who".into(), "ada".into()), ("who".into(), "bob".into())],
-            ..Edits::default()
-        };
-        exchange.edit(Side::Request, 0, edits).unwrap();
-        assert_eq!(exchange.target, "/where?a=1");
-        assert_eq!(values(&exchange.headers, "x-a"), ["1", "2"]);
-        assert_eq!(values(&exchange.headers, "x-b"), ["2"]);
-        assert!(!exchange.headers.contains_key("x-old"));
-        assert_eq!(exchange.notes, [("who".to_owned(), "bob".to_owned())]);
-    }
+        exchange.headers.append("x-kept", HeaderValue::from_static("one"));
+        exchange.headers.append("x-kept", HeaderValue::from_static("two"));
+        exchange.notes.push(("who".into(), "ada".into()));
+        let before = (
+            exchange.headers.clone(),
+            exchange.target.clone(),
+            exchange.notes.clone(),
+        );
 
-    #[test]
-    fn one_bad_edit_leaves_nothing_of_the_others() {
-        let good = || Edits {
-            headers: vec![set("x-a", "1")],
-            notes: vec![("n".into(), "1".into())],
-            ..Edits::default()
-        };
-        let bad = [
-            Edits {
-                path: Some("no-slash".into()),
-                ..good()
-            },
-            Edits {
-                query: Some(Some("a#b".into())),
-                ..good()
-            },
-            Edits {
-                status: Some(100),
-                ..good()
-            },
-            Edits {
-                notes: vec![("a\nb".into(), String::new())],
-                ..good()
-            },
-            Edits {
-                notes: vec![("n".into(), "x".repeat(ROOM as usize))],
-                ..good()
-            },
-            Edits {
-                headers: (0..=MAX_FIELDS).map(|_| append("x-a", "1")).collect(),
-                ..good()
-            },
-        ];
-        for edits in bad {
-            let mut exchange = Exchange::nobody();
-            let described = format!("{edits:?}");
-            assert!(exchange.edit(Side::Request, 0, edits).is_err(), "{described}");
-            assert!(exchange.headers.is_empty() && exchange.notes.is_empty(), "{described}");
-            assert_eq!((exchange.room, exchange.target.path()), (ROOM, "/"), "{described}");
-        }
+        set_header(&mut exchange, Side::Request, "x-kept", b"three".to_vec()).unwrap();
+        append_header(&mut exchange, Side::Request, "x-new", b"1".to_vec()).unwrap();
+        append_header(&mut exchange, Side::Request, "x-new", b"2".to_vec()).unwrap();
+        remove_header(&mut exchange, Side::Request, "x-kept").unwrap();
+        set_path(&mut exchange, "/elsewhere").unwrap();
+        set_query(&mut exchange, Some("a=1")).unwrap();
+        set_note(&mut exchange, "who".into(), "bob".into()).unwrap();
+        set_note(&mut exchange, "new".into(), "note".into()).unwrap();
+        set_status(&mut exchange, 404).unwrap();
+        exchange.undo_edits();
+
+        assert_eq!(
+            (
+                exchange.headers.clone(),
+                exchange.target.clone(),
+                exchange.notes.clone()
+            ),
+            before
+        );
+        assert_eq!(exchange.response.status, StatusCode::OK);
     }
 
     #[test]
     fn a_response_is_edited_where_it_comes_back_to_the_filter() {
         let mut exchange = Exchange::nobody();
         for place in 0..3 {
-            let edits = Edits {
-                response_headers: vec![append("x-by", &place.to_string()), append("x-by", "again")],
-                ..Edits::default()
-            };
-            exchange.edit(Side::Request, place, edits).unwrap();
+            exchange.place = place;
+            append_response_header(&mut exchange, "x-by", place.to_string().into_bytes()).unwrap();
+            append_response_header(&mut exchange, "x-by", b"again".to_vec()).unwrap();
+            exchange.keep_edits();
         }
+        exchange.place = 1;
+        remove_response_header(&mut exchange, "x-by").unwrap();
+        exchange.undo_edits();
+        let by = |exchange: &Exchange| -> Vec<HeaderValue> {
+            exchange.response.headers.get_all("x-by").iter().cloned().collect()
+        };
         // The filter at place 2 has replied, so the response begins below it.
         exchange.come_back_to(1);
-        assert_eq!(values(&exchange.response.headers, "x-by"), ["1", "again"]);
+        assert_eq!(by(&exchange), ["1", "again"]);
         exchange.come_back_to(0);
-        assert_eq!(values(&exchange.response.headers, "x-by"), ["1", "again", "0", "again"]);
+        assert_eq!(by(&exchange), ["1", "again", "0", "again"]);
         assert!(exchange.later.is_empty());
     }
 
     #[test]
     fn framing_and_connection_fields_are_refused() {
+        let mut exchange = Exchange::nobody();
         for name in [
             "Content-Length",
             "connection",
@@ -390,30 +397,32 @@ mod tests {
             "Keep-Alive",
             "upgrade",
         ] {
-            assert_eq!(field(name, b"1".to_vec()), Err(Refused::Protected), "{name}");
+            let refused = set_header(&mut exchange, Side::Request, name, b"1".to_vec());
+            assert_eq!(refused, Err(Refused::Protected), "{name}");
         }
     }
 
     #[test]
     fn a_value_with_a_line_break_is_refused() {
-        assert_eq!(field("x-a", b"1\r\nx-b: 2".to_vec()), Err(Refused::InvalidValue));
+        let mut exchange = Exchange::nobody();
+        let refused = set_header(&mut exchange, Side::Response, "x-a", b"1\r\nx-b: 2".to_vec());
+        assert_eq!(refused, Err(Refused::InvalidValue));
     }
 
     #[test]
     fn what_filters_add_is_bounded() {
         let mut exchange = Exchange::nobody();
-        let note = || Edits {
-            notes: vec![("n".into(), "x".repeat(10_000))],
-            ..Edits::default()
-        };
-        let made = (0..1000)
-            .take_while(|_| exchange.edit(Side::Request, 0, note()).is_ok())
-            .count();
-        assert_eq!(made, ROOM as usize / (10_000 + 1 + RECORD));
-        let more = Edits {
-            response_headers: vec![set("x-a", &"a".repeat(10_000))],
-            ..Edits::default()
-        };
-        assert_eq!(exchange.edit(Side::Request, 0, more), Err(Refused::TooLarge));
+        let mut added = 0;
+        while set_note(&mut exchange, "n".into(), "x".repeat(10_000)).is_ok() {
+            added += 1;
+            assert!(added < 1000);
+        }
+        assert_eq!(
+            set_header(&mut exchange, Side::Request, "x-a", vec![b'a'; 60_000]),
+            Err(Refused::TooLarge)
+        );
+        let mut exchange = Exchange::nobody();
+        let ahead = (0..1000).take_while(|_| append_response_header(&mut exchange, "x-a", b"1".to_vec()).is_ok());
+        assert_eq!(ahead.count(), MAX_LATER);
     }
 }

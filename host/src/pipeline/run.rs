@@ -5,12 +5,11 @@ use std::rc::Rc;
 use http::{Method, StatusCode, header};
 
 use super::body::{BufferError, Transformed, buffer};
-use super::edit::Side;
 use super::{Exchange, Phase, Reply, Stage};
 use crate::body::Body;
 use crate::config::resolved::OnFailure;
 use crate::rejection::{Outcome, Rejection};
-use crate::wasm::{Answer, BodyFlow, Failure, Flow, Reason, Transform};
+use crate::wasm::{BodyFlow, Failure, Flow, Reason, Transform};
 
 /// The filters of one route, in order, on one thread.
 pub(crate) struct Pipeline {
@@ -63,12 +62,14 @@ impl Pipeline {
             if !stage.phases.contains(Phase::Request) {
                 continue;
             }
-            let called = match stage.may_run(Phase::Request) {
-                Ok(()) => {
-                    let answer = stage.pool.request(&stage.labels, exchange).await;
-                    let flow = edited(answer, exchange, Side::Request, place);
-                    settle(stage, Phase::Request, flow, exchange)
-                }
+            exchange.place = place;
+            let called = match stage.may_run(Phase::Request, exchange) {
+                Ok(()) => settle(
+                    stage,
+                    Phase::Request,
+                    stage.pool.request(&stage.labels, exchange).await,
+                    exchange,
+                ),
                 Err(called) => called,
             };
             match called {
@@ -86,7 +87,7 @@ impl Pipeline {
                     exchange.headers.remove(header::CONTENT_LENGTH);
                 }
                 Called::Well(Flow::BufferBody(limit)) => {
-                    let buffered = Box::pin(buffered_request(stage, place, exchange, body, limit)).await;
+                    let buffered = Box::pin(buffered_request(stage, exchange, body, limit)).await;
                     match buffered {
                         Verdict::Pass(buffered) => body = buffered,
                         turn_back => return (place, turn_back),
@@ -108,15 +109,17 @@ impl Pipeline {
     ) -> Body {
         for (place, stage) in self.stages.iter().enumerate().take(passed).rev() {
             exchange.come_back_to(place);
-            if !stage.phases.contains(Phase::Response) {
+            if !stage.phases.contains(Phase::Response) || exchange.skipped.contains(&place) {
                 continue;
             }
-            let called = match stage.may_run(Phase::Response) {
-                Ok(()) => {
-                    let answer = stage.pool.response(&stage.labels, exchange).await;
-                    let flow = edited(answer, exchange, Side::Response, place);
-                    settle(stage, Phase::Response, flow, exchange)
-                }
+            exchange.place = place;
+            let called = match stage.may_run(Phase::Response, exchange) {
+                Ok(()) => settle(
+                    stage,
+                    Phase::Response,
+                    stage.pool.response(&stage.labels, exchange).await,
+                    exchange,
+                ),
                 Err(called) => called,
             };
             match called {
@@ -139,7 +142,7 @@ impl Pipeline {
                     body = transformed(stage, Phase::ResponseBody, exchange, body, transform);
                 }
                 Called::Well(Flow::BufferBody(limit)) => {
-                    body = Box::pin(buffered_response(stage, place, exchange, body, limit, outcome)).await;
+                    body = Box::pin(buffered_response(stage, exchange, body, limit, outcome)).await;
                 }
             }
         }
@@ -148,12 +151,12 @@ impl Pipeline {
 
     /// Tells the filters that the exchange has ended.
     pub(crate) async fn complete(&self, exchange: &mut Box<Exchange>, outcome: &Outcome) {
-        for stage in self
-            .stages
-            .iter()
-            .filter(|stage| stage.phases.contains(Phase::Complete))
-        {
-            if stage.may_run::<()>(Phase::Complete).is_ok() {
+        for (place, stage) in self.stages.iter().enumerate() {
+            if !stage.phases.contains(Phase::Complete) || exchange.skipped.contains(&place) {
+                continue;
+            }
+            exchange.place = place;
+            if stage.may_run::<()>(Phase::Complete, exchange).is_ok() {
                 let called = stage.pool.complete(&stage.labels, exchange, outcome.as_str()).await;
                 settle(stage, Phase::Complete, called, exchange);
             }
@@ -163,46 +166,37 @@ impl Pipeline {
 
 impl Stage {
     /// Counts a call, unless the stage is out of service.
-    fn may_run<T>(&self, phase: Phase) -> Result<(), Called<T>> {
+    fn may_run<T>(&self, phase: Phase, exchange: &mut Exchange) -> Result<(), Called<T>> {
         match self.quarantine.remaining() {
             None => {
                 self.calls(phase).add(1);
                 Ok(())
             }
-            Some(_) if self.on_failure == OnFailure::Skip => Err(Called::Skipped),
+            Some(_) if self.on_failure == OnFailure::Skip => {
+                exchange.skip_filter();
+                Err(Called::Skipped)
+            }
             Some(retry_after) => Err(Called::Rejected(Rejection::FilterQuarantined { retry_after })),
         }
     }
 }
 
-/// Makes the edits that came with a filter's answer. Edits that cannot be made are a failure like any other.
-fn edited<F>(
-    answer: Result<Answer<F>, Failure>,
-    exchange: &mut Exchange,
-    side: Side,
-    place: usize,
-) -> Result<F, Failure> {
-    let Answer { flow, edits } = answer?;
-    match exchange.edit(side, place, edits) {
-        Ok(()) => Ok(flow),
-        Err(refused) => Err(Failure::new(
-            Reason::Malformed,
-            format!("its edits cannot be made: {refused}"),
-        )),
-    }
-}
-
-/// Writes down how a call went, and decides how the exchange goes on after a failure.
+/// Keeps or undoes what a call changed, and decides how the exchange goes on after a failure.
 fn settle<T>(stage: &Stage, phase: Phase, result: Result<T, Failure>, exchange: &mut Exchange) -> Called<T> {
     match result {
         Ok(value) => {
+            exchange.keep_edits();
             stage.quarantine.went_well(phase);
             Called::Well(value)
         }
         Err(failure) => {
+            exchange.undo_edits();
             stage.record_failure(phase, &failure, exchange.id());
             match stage.on_failure {
-                OnFailure::Skip => Called::Skipped,
+                OnFailure::Skip => {
+                    exchange.skip_filter();
+                    Called::Skipped
+                }
                 OnFailure::Reject if failure.reason == Reason::Exhausted => Called::Rejected(Rejection::Overloaded),
                 OnFailure::Reject => Called::Rejected(Rejection::FilterFailed),
             }
@@ -235,24 +229,17 @@ async fn of_nothing(
     }
 }
 
-async fn buffered_request(
-    stage: &Rc<Stage>,
-    place: usize,
-    exchange: &mut Box<Exchange>,
-    body: Body,
-    limit: u64,
-) -> Verdict {
+async fn buffered_request(stage: &Rc<Stage>, exchange: &mut Box<Exchange>, body: Body, limit: u64) -> Verdict {
     let (bytes, trailers) = match buffer(body, limit.min(stage.body_limit), exchange.deadline).await {
         Ok(buffered) => buffered,
         Err(BufferError::Deadline) => return Verdict::Reject(Rejection::Deadline),
         Err(BufferError::TooLarge) => return Verdict::Reject(Rejection::BodyTooLarge),
         Err(BufferError::Broken(error)) => return Verdict::Reject(error.rejection()),
     };
-    let called = match stage.may_run(Phase::RequestBody) {
+    let called = match stage.may_run(Phase::RequestBody, exchange) {
         Ok(()) => {
-            let answer = stage.pool.request_body(&stage.labels, exchange, &bytes).await;
-            let flow = edited(answer, exchange, Side::Request, place);
-            settle(stage, Phase::RequestBody, flow, exchange)
+            let result = stage.pool.request_body(&stage.labels, exchange, &bytes).await;
+            settle(stage, Phase::RequestBody, result, exchange)
         }
         Err(called) => called,
     };
@@ -269,7 +256,6 @@ async fn buffered_request(
 
 async fn buffered_response(
     stage: &Rc<Stage>,
-    place: usize,
     exchange: &mut Box<Exchange>,
     body: Body,
     limit: u64,
@@ -281,11 +267,10 @@ async fn buffered_response(
         Err(BufferError::TooLarge) => return reject(exchange, &Rejection::ResponseTooLarge, outcome),
         Err(BufferError::Broken(error)) => return reject(exchange, &error.rejection(), outcome),
     };
-    let called = match stage.may_run(Phase::ResponseBody) {
+    let called = match stage.may_run(Phase::ResponseBody, exchange) {
         Ok(()) => {
-            let answer = stage.pool.response_body(&stage.labels, exchange, &bytes).await;
-            let flow = edited(answer, exchange, Side::Response, place);
-            settle(stage, Phase::ResponseBody, flow, exchange)
+            let result = stage.pool.response_body(&stage.labels, exchange, &bytes).await;
+            settle(stage, Phase::ResponseBody, result, exchange)
         }
         Err(called) => called,
     };

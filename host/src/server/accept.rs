@@ -1,6 +1,8 @@
 //! Whether a request's head may enter: one meaning only, within the limits, in one normal form.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -16,39 +18,100 @@ use crate::router::{PathError, normalise};
 pub(crate) struct Accepted {
     /// The path in its normal form, and the query as it came.
     pub(crate) target: PathAndQuery,
-    /// Host and port, as in a `Host` field; empty where an HTTP/1.0 client named none.
-    pub(crate) host: HeaderValue,
+    /// Whom the request is for.
+    pub(crate) host: Host,
 }
 
-/// Checks a head, and takes out of it what belongs to the connection.
-pub(crate) fn accept(parts: &mut Parts, server: &Server) -> Result<Accepted, Rejection> {
+impl Accepted {
+    /// What stands for a request that may not enter.
+    pub(crate) fn nowhere() -> Accepted {
+        Accepted {
+            target: PathAndQuery::from_static("/"),
+            host: Host::nobody(),
+        }
+    }
+}
+
+/// Checks a head, and takes out of it what belongs to the connection. `known` is the host that the same client named last.
+pub(crate) fn accept(parts: &mut Parts, server: &Server, known: &KnownHost) -> Result<Accepted, Rejection> {
     if parts.method == Method::CONNECT {
         return Err(Rejection::NotImplemented);
     }
-    check_size(parts, server)?;
-    check_fields(&parts.headers, server)?;
-    let host = host(parts)?;
+    let seen = Seen::of(&parts.headers);
+    check_size(parts, &seen, server)?;
+    check_fields(&parts.headers, &seen, server)?;
+    let host = host(parts, &seen, known)?;
     let raw = parts.uri.path();
     let path = normalise(raw, &server.paths).map_err(|error| Rejection::BadRequest(in_words(error)))?;
     let target = match (path, parts.uri.path_and_query()) {
-        (Cow::Borrowed(_), Some(target)) => target.clone(),
+        // Copied, since it outlives the head: a part of what was read would keep all of that in memory.
+        (Cow::Borrowed(_), Some(target)) => PathAndQuery::try_from(target.as_str()),
         (path, _) => {
             let text = match parts.uri.query() {
                 Some(query) => format!("{path}?{query}"),
                 None => path.into_owned(),
             };
-            PathAndQuery::try_from(text).map_err(|_| Rejection::BadRequest("the path is malformed"))?
+            PathAndQuery::try_from(text)
         }
     };
-    hop_by_hop::strip(&mut parts.headers);
+    let target = target.map_err(|_| Rejection::BadRequest("the path is malformed"))?;
+    let Seen {
+        hop_by_hop,
+        expect,
+        cookies,
+        ..
+    } = seen;
+    if hop_by_hop {
+        hop_by_hop::strip(&mut parts.headers);
+    }
     // Whoever reads the body here says `100 Continue`; upstream it would only wait.
-    if parts.headers.contains_key(header::EXPECT) {
+    if expect {
         parts.headers.remove(header::EXPECT);
     }
-    if parts.version == Version::HTTP_2 {
+    // HTTP/2 may split cookies over fields; HTTP/1.1 may not (RFC 9113 section 8.2.3).
+    if cookies > 1 && parts.version == Version::HTTP_2 {
         join_cookies(&mut parts.headers);
     }
     Ok(Accepted { target, host })
+}
+
+/// What of a head's fields decides about it, from one look over them.
+#[derive(Default)]
+struct Seen<'h> {
+    host: Option<&'h HeaderValue>,
+    hosts: usize,
+    cookies: usize,
+    expect: bool,
+    hop_by_hop: bool,
+    underscore: bool,
+    /// The size of the fields as HTTP/2 counts it (RFC 9113 section 6.5.2).
+    size: usize,
+}
+
+/// What HTTP/2 counts for a field beside its name and value.
+const FIELD_OVERHEAD: usize = 32;
+
+impl Seen<'_> {
+    fn of(headers: &HeaderMap) -> Seen<'_> {
+        let mut seen = Seen::default();
+        for (name, value) in headers {
+            let text = name.as_str();
+            match *name {
+                header::HOST => {
+                    seen.host = Some(value);
+                    seen.hosts += 1;
+                }
+                header::COOKIE => seen.cookies += 1,
+                header::EXPECT => seen.expect = true,
+                _ => {
+                    seen.hop_by_hop |= hop_by_hop::is_hop_by_hop(name);
+                    seen.underscore |= text.bytes().any(|byte| byte == b'_');
+                }
+            }
+            seen.size += text.len() + value.len() + FIELD_OVERHEAD;
+        }
+        seen
+    }
 }
 
 /// What is wrong with a path, for its sender.
@@ -65,20 +128,37 @@ fn in_words(error: PathError) -> &'static str {
     }
 }
 
-fn check_size(parts: &Parts, server: &Server) -> Result<(), Rejection> {
+fn check_size(parts: &Parts, seen: &Seen<'_>, server: &Server) -> Result<(), Rejection> {
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > server.limits.uri_size {
         return Err(Rejection::UriTooLong);
     }
     // HTTP/1 has been counted while it was parsed; here this is for HTTP/2.
-    if parts.headers.len() > server.limits.header_count {
+    let too_large = parts.version == Version::HTTP_2 && seen.size + pseudo_size(parts) > server.limits.header_size;
+    if too_large || parts.headers.len() > server.limits.header_count {
         return Err(Rejection::HeadersTooLarge);
     }
     Ok(())
 }
 
-fn check_fields(headers: &HeaderMap, server: &Server) -> Result<(), Rejection> {
-    if let Some(coding) = headers.get(header::TRANSFER_ENCODING) {
+/// The size of HTTP/2's pseudo-header fields, which are part of the section.
+fn pseudo_size(parts: &Parts) -> usize {
+    let fields = [
+        (":method", Some(parts.method.as_str())),
+        (":scheme", parts.uri.scheme_str()),
+        (":authority", parts.uri.authority().map(Authority::as_str)),
+        (":path", parts.uri.path_and_query().map(PathAndQuery::as_str)),
+    ];
+    let sizes = fields
+        .iter()
+        .filter_map(|(name, value)| Some(name.len() + (*value)?.len() + FIELD_OVERHEAD));
+    sizes.sum()
+}
+
+fn check_fields(headers: &HeaderMap, seen: &Seen<'_>, server: &Server) -> Result<(), Rejection> {
+    if seen.hop_by_hop
+        && let Some(coding) = headers.get(header::TRANSFER_ENCODING)
+    {
         let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
         if !chunked || headers.get_all(header::TRANSFER_ENCODING).iter().count() > 1 {
             return Err(Rejection::BadRequest("Transfer-Encoding may only be `chunked`"));
@@ -89,17 +169,15 @@ fn check_fields(headers: &HeaderMap, server: &Server) -> Result<(), Rejection> {
             ));
         }
     }
-    if !server.underscores_in_headers && headers.keys().any(|name| name.as_str().contains('_')) {
+    if seen.underscore && !server.underscores_in_headers {
         return Err(Rejection::BadRequest("field names with `_` are not accepted"));
     }
     Ok(())
 }
 
 /// The host that the request is for: `Host`, or HTTP/2's `:authority`; where both are there they must agree.
-fn host(parts: &Parts) -> Result<HeaderValue, Rejection> {
-    let mut fields = parts.headers.get_all(header::HOST).iter();
-    let field = fields.next();
-    if fields.next().is_some() {
+fn host(parts: &Parts, seen: &Seen<'_>, known: &KnownHost) -> Result<Host, Rejection> {
+    if seen.hosts > 1 {
         return Err(Rejection::BadRequest("more than one Host field"));
     }
     if let Some(scheme) = parts.uri.scheme_str()
@@ -108,19 +186,61 @@ fn host(parts: &Parts) -> Result<HeaderValue, Rejection> {
     {
         return Err(Rejection::BadRequest("the request target's scheme is not HTTP"));
     }
-    match (parts.uri.authority(), field) {
-        (Some(authority), Some(field)) if !authority.as_str().as_bytes().eq_ignore_ascii_case(field.as_bytes()) => Err(
-            Rejection::BadRequest("the request target and the Host field name different hosts"),
-        ),
-        (_, Some(field)) if field.is_empty() => Err(Rejection::BadRequest("the Host field is empty")),
-        (_, Some(field)) if is_authority(field.as_bytes()) => Ok(field.clone()),
-        (_, Some(_)) => Err(Rejection::BadRequest("the Host field is malformed")),
-        (Some(authority), None) if is_authority(authority.as_str().as_bytes()) => {
-            HeaderValue::from_str(authority.as_str()).map_err(|_| Rejection::BadRequest("the authority is malformed"))
-        }
-        (Some(_), None) => Err(Rejection::BadRequest("the authority is malformed")),
-        (None, None) if parts.version == Version::HTTP_10 => Ok(HeaderValue::from_static("")),
+    let field = seen.host.map(HeaderValue::as_bytes);
+    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    match (authority, field) {
+        (Some(authority), Some(field)) if !authority.eq_ignore_ascii_case(field) => Err(Rejection::BadRequest(
+            "the request target and the Host field name different hosts",
+        )),
+        (_, Some(b"")) => Err(Rejection::BadRequest("the Host field is empty")),
+        (_, Some(field)) => known
+            .named(field)
+            .ok_or(Rejection::BadRequest("the Host field is malformed")),
+        (Some(authority), None) => known
+            .named(authority)
+            .ok_or(Rejection::BadRequest("the authority is malformed")),
+        (None, None) if parts.version == Version::HTTP_10 => Ok(Host::nobody()),
         (None, None) => Err(Rejection::BadRequest("the Host field is missing")),
+    }
+}
+
+/// Whom a request is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    /// Host and port, as in a `Host` field; empty where an HTTP/1.0 client named none.
+    pub(crate) field: HeaderValue,
+    /// As the router compares it: without the port, in lower case.
+    pub(crate) name: Rc<str>,
+}
+
+impl Host {
+    /// Of a request that names none.
+    fn nobody() -> Host {
+        Host {
+            field: HeaderValue::from_static(""),
+            name: "".into(),
+        }
+    }
+}
+
+/// The host that a client named last. Most clients of a connection name one only, which is so checked once.
+#[derive(Debug, Default)]
+pub(crate) struct KnownHost(RefCell<Option<Host>>);
+
+impl KnownHost {
+    /// The host that these bytes name, if they can name one.
+    fn named(&self, bytes: &[u8]) -> Option<Host> {
+        let mut known = self.0.borrow_mut();
+        if let Some(host) = known.as_ref().filter(|host| host.field.as_bytes() == bytes) {
+            return Some(host.clone());
+        }
+        // Copied, since it outlives the request: a part of what was read would keep all of that in memory.
+        let field = HeaderValue::from_bytes(bytes).ok().filter(|_| is_authority(bytes))?;
+        let host = Host {
+            name: host_name(&field).into(),
+            field,
+        };
+        Some(known.insert(host).clone())
     }
 }
 
@@ -140,12 +260,7 @@ fn is_authority(bytes: &[u8]) -> bool {
     !bytes.contains(&b'@') && !bytes.contains(&b'"') && Authority::try_from(bytes).is_ok()
 }
 
-/// HTTP/2 may split cookies over fields; HTTP/1.1 may not (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let mut values = headers.get_all(header::COOKIE).iter();
-    if values.next().is_none() || values.next().is_none() {
-        return;
-    }
     let all: Vec<&[u8]> = headers
         .get_all(header::COOKIE)
         .iter()
@@ -193,6 +308,16 @@ mod tests {
         headers.append(header::COOKIE, HeaderValue::from_static("b=2"));
         join_cookies(&mut headers);
         assert_eq!(headers.get_all(header::COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+    }
+
+    #[test]
+    fn the_host_that_was_named_last_is_not_taken_for_another() {
+        let known = KnownHost::default();
+        for (field, name) in [("A:80", "a"), ("A:80", "a"), ("A:81", "a"), ("b", "b"), ("A:80", "a")] {
+            let host = known.named(field.as_bytes()).unwrap();
+            assert_eq!((host.field.to_str().unwrap(), &*host.name), (field, name));
+        }
+        assert!(known.named(b"a@b").is_none() && known.named(b"A:80").is_some());
     }
 
     #[test]

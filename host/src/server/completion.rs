@@ -2,34 +2,35 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::Connection;
 use super::view::{RouteView, View};
 use super::wait::Watch;
+use crate::backend::Backend;
+use crate::backend::proxy::{Proxy, Terms};
 use crate::body::{Body, BodyError, ClientBodyState};
-use crate::config::resolved;
 use crate::pipeline::{Exchange, ExchangeId};
 use crate::rejection::{CLIENT_GONE, Outcome, Rejection};
 use crate::telemetry::access_log::{Line, Notes, timestamp};
+use crate::upstream::Target;
 
 /// An exchange that will be completed when this is dropped: with the response's body, or before, when the client has gone.
 pub(super) struct Completion {
-    connection: Rc<Connection>,
+    pub(super) connection: Rc<Connection>,
+    pub(super) route: Rc<RouteView>,
     view: Rc<View>,
-    route: Rc<RouteView>,
     exchange: Box<Exchange>,
     outcome: Outcome,
     client_body: Option<Rc<ClientBodyState>>,
-    upstream: Option<Arc<resolved::Upstream>>,
-    target: Option<Arc<str>>,
+    forwarded: bool,
+    target: Option<Rc<Target>>,
     sent: Sent,
 }
 
@@ -50,12 +51,12 @@ impl Completion {
     ) -> Completion {
         Completion {
             connection,
-            view,
             route,
+            view,
             exchange,
             outcome: Outcome::Ok,
             client_body: None,
-            upstream: None,
+            forwarded: false,
             target: None,
             sent: Sent::Nothing,
         }
@@ -70,13 +71,20 @@ impl Completion {
         (&mut self.exchange, &mut self.outcome)
     }
 
-    /// The exchange, and the place to write down which target was asked.
-    pub(super) fn forward(
-        &mut self,
-        upstream: &Arc<resolved::Upstream>,
-    ) -> (&mut Box<Exchange>, &mut Option<Arc<str>>) {
-        self.upstream = Some(upstream.clone());
-        (&mut self.exchange, &mut self.target)
+    /// Has the upstream answer: the response's head goes into the exchange, its body is given.
+    pub(super) async fn forward(&mut self, proxy: &Proxy, body: Body) -> Result<Body, Rejection> {
+        self.forwarded = true;
+        let exchange = &mut *self.exchange;
+        self.connection
+            .forwarder
+            .write(&mut exchange.headers, &exchange.host, &exchange.scheme);
+        let terms = Terms {
+            client_body: self.client_body.clone(),
+            keep_fields: self.route.pipeline.reads_request_later(),
+            alarm: &self.connection.alarm,
+            asked: &mut self.target,
+        };
+        proxy.forward(exchange, body, terms).await
     }
 
     /// The state of the client's body; none where there is none.
@@ -88,7 +96,7 @@ impl Completion {
     }
 
     /// The response's head is on its way.
-    pub(super) fn head_sent(&mut self, whole: bool) {
+    fn head_sent(&mut self, whole: bool) {
         let bodiless = self.exchange.method == Method::HEAD
             || matches!(
                 self.exchange.response.status,
@@ -100,6 +108,10 @@ impl Completion {
     fn log(&mut self) {
         let id = self.exchange.id().to_string();
         let exchange = &self.exchange;
+        let upstream = match &self.route.backend {
+            Some(Backend::Proxy(proxy)) if self.forwarded => Some(proxy.upstream.settings.name.as_str()),
+            _ => None,
+        };
         self.view.access_log.write(&Line {
             time: timestamp(),
             id,
@@ -113,8 +125,8 @@ impl Completion {
             duration_us: u64::try_from(exchange.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             request_bytes: exchange.request_bytes,
             response_bytes: exchange.response_bytes,
-            upstream: self.upstream.as_ref().map(|upstream| upstream.name.as_str()),
-            target: self.target.as_deref(),
+            upstream,
+            target: self.target.as_ref().map(|target| &*target.name),
             protocol: protocol(exchange.version),
             notes: Notes(&exchange.notes),
         });
@@ -190,8 +202,11 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-/// The response's body on its way to the client, and the exchange that ends with it.
-pub(super) struct Outgoing {
+/// The response's body on its way to the client, and the exchange that ends with it. It is made when the request has been
+/// read, and handed on as one pointer from then on.
+pub(super) struct Outgoing(Box<Underway>);
+
+struct Underway {
     body: Body,
     /// What is left of a frame that is handed over in pieces.
     rest: Bytes,
@@ -204,14 +219,38 @@ pub(super) struct Outgoing {
 const PIECE: usize = 64 << 10;
 
 impl Outgoing {
-    pub(super) fn new(body: Body, completion: Completion) -> Outgoing {
-        let watch = Watch::new(completion.connection.activity.clone());
-        Outgoing {
-            body,
+    /// For an exchange that has no response yet.
+    pub(super) fn new(completion: Completion) -> Outgoing {
+        Outgoing(Box::new(Underway {
+            body: Body::Empty,
             rest: Bytes::new(),
-            watch,
+            watch: Watch::new(completion.connection.activity.clone()),
             completion,
-        }
+        }))
+    }
+
+    pub(super) fn completion(&mut self) -> &mut Completion {
+        &mut self.0.completion
+    }
+
+    /// The response: the exchange's head, and this body.
+    pub(super) fn respond(mut self, body: Body) -> Response<Outgoing> {
+        let completion = &mut self.0.completion;
+        completion.head_sent(body.is_end_stream());
+        let head = &mut completion.exchange.response;
+        let (status, headers) = (head.status, std::mem::take(&mut head.headers));
+        completion.connection.activity.answering();
+        self.0.body = body;
+        let mut response = Response::new(self);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+impl Underway {
+    fn is_ended(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     /// The next frame whole, or as much of it as may be handed over at once.
@@ -236,7 +275,7 @@ impl HttpBody for Outgoing {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let outgoing = self.get_mut();
+        let outgoing = &mut *self.get_mut().0;
         outgoing.watch.over();
         let polled = ready!(outgoing.poll_piece(cx));
         match &polled {
@@ -244,7 +283,7 @@ impl HttpBody for Outgoing {
                 outgoing.watch.until_taken();
                 outgoing.completion.exchange.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 // After trailers hyper does not ask for more.
-                if frame.is_trailers() || outgoing.is_end_stream() {
+                if frame.is_trailers() || outgoing.is_ended() {
                     outgoing.completion.sent = Sent::All;
                 }
             }
@@ -255,11 +294,11 @@ impl HttpBody for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.0.is_ended()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let (mut hint, rest) = (self.0.body.size_hint(), self.0.rest.len() as u64);
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper + rest);
         }

@@ -1,5 +1,6 @@
 //! One client connection: which protocol it speaks, and that protocol's service.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -13,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use super::accept::KnownHost;
 use super::activity::{Activity, Order};
 use super::executor::LocalExecutor;
 use super::forwarded::Forwarder;
@@ -23,16 +25,24 @@ use super::{completion, ending};
 use crate::config::resolved::Server;
 use crate::pipeline::ExchangeId;
 use crate::rejection::Rejection;
+use crate::upstream::Alarm;
 
 /// What the exchanges of one connection share.
 pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) activity: Rc<Activity>,
     pub(super) forwarder: Forwarder,
+    /// The host that the client named last.
+    pub(super) host: KnownHost,
+    /// Tells an exchange that it has waited for too long, here while none waits.
+    pub(super) alarm: Cell<Alarm>,
 }
 
 /// Bytes buffered for one connection.
 const BUFFER: usize = 128 << 10;
+
+/// How many times the limit of a header section the protocol itself lets an HTTP/2 client send.
+const HEADER_LIST: usize = 4;
 
 /// What an HTTP/2 client says first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -48,6 +58,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, activity: Rc<Activity>, socket: T
         worker: worker.clone(),
         activity,
         forwarder,
+        host: KnownHost::default(),
+        alarm: Cell::default(),
     });
     let mut socket = socket;
     match read_ahead(&mut socket, &connection.activity).await {
@@ -109,7 +121,7 @@ async fn serve_http1(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes
         // What one connection may make us hold, in either direction: a head, or a few reads.
         .max_buf_size(settings.limits.header_size.saturating_add(1).max(BUFFER));
     let serving = connection.clone();
-    let service = service_fn(move |request| service::serve(serving.clone(), request));
+    let service = service_fn(move |request| service::serve(&serving, request));
     let mut served = builder.serve_connection(io, service);
     let ended = poll_fn(|cx| {
         loop {
@@ -152,16 +164,18 @@ async fn refuse(connection: &Connection, socket: TcpStream, rejection: &Rejectio
 async fn serve_http2(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes, settings: &Server) {
     let activity = connection.activity.clone();
     let io = ClientIo::http2(TokioIo::new(socket), ahead, activity.clone());
+    // A section that is too large is ours to refuse, in words; beyond this it is not even read.
+    let header_list = settings.limits.header_size.saturating_mul(HEADER_LIST);
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.limits.http2_streams)
-        .max_header_list_size(u32::try_from(settings.limits.header_size).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
         .initial_stream_window_size(128 << 10)
         .initial_connection_window_size(1 << 20)
         // What is buffered here is on its way when its exchange has ended, and only `idle` bounds how long.
         .max_send_buf_size(128 << 10);
-    let service = service_fn(move |request| service::serve(connection.clone(), request));
+    let service = service_fn(move |request| service::serve(&connection, request));
     let mut served = pin!(builder.serve_connection(io, service));
     let mut idle = false;
     let ended = poll_fn(|cx| {

@@ -1,7 +1,7 @@
 //! Where each message of an HTTP/1 connection begins and ends, read strictly and before the parser sees a byte: whatever two
 //! parsers could disagree on is refused here (RFC 9112 sections 2.2, 5.1, 5.2, 6.1, 6.3 and 7.1; RFC 9110 section 8.6).
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 
 use crate::rejection::Rejection;
 
@@ -129,30 +129,47 @@ impl Framing {
 
     /// Takes one line, or what there is of it.
     fn line<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Malformed> {
+        // Nearly every line is here whole and ends as it should: one search finds its end and that nothing odd is before it.
+        if self.partial.is_empty()
+            && let Some(end) = memchr3(b'\r', b'\n', 0, bytes)
+            && bytes[end..].starts_with(b"\r\n")
+        {
+            self.count(end + 2)?;
+            self.take(&bytes[..end])?;
+            return Ok(&bytes[end + 2..]);
+        }
+        self.odd_line(bytes)
+    }
+
+    /// Takes a line that has come in parts, or that is not ended as it should be.
+    fn odd_line<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Malformed> {
         let end = memchr(b'\n', bytes);
         let (line, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
-        self.room = self.room.checked_sub(line.len()).ok_or_else(|| self.too_long())?;
-        if end.is_none() {
-            self.partial.extend_from_slice(line);
-        } else if self.partial.is_empty() {
-            self.take(line)?;
-        } else {
+        self.count(line.len())?;
+        self.partial.extend_from_slice(line);
+        if end.is_some() {
             let mut whole = std::mem::take(&mut self.partial);
-            whole.extend_from_slice(line);
-            self.take(&whole)?;
+            let Some(line) = whole.strip_suffix(b"\r\n") else {
+                return Err(self.wrong("a line ends without a carriage return"));
+            };
+            if memchr2(b'\r', 0, line).is_some() {
+                return Err(self.wrong("a line holds a carriage return or NUL"));
+            }
+            self.take(line)?;
             whole.clear();
             self.partial = whole;
         }
         Ok(rest)
     }
 
+    /// Counts the bytes of a line, or of a part of one.
+    fn count(&mut self, bytes: usize) -> Result<(), Malformed> {
+        self.room = self.room.checked_sub(bytes).ok_or_else(|| self.too_long())?;
+        Ok(())
+    }
+
+    /// Takes a whole line, without its end.
     fn take(&mut self, line: &[u8]) -> Result<(), Malformed> {
-        let Some(line) = line.strip_suffix(b"\r\n") else {
-            return Err(self.wrong("a line ends without a carriage return"));
-        };
-        if memchr2(b'\r', 0, line).is_some() {
-            return Err(self.wrong("a line holds a carriage return or NUL"));
-        }
         match self.state {
             // Empty lines before a request are from clients that end their bodies with one (RFC 9112 section 2.2).
             State::RequestLine if line.is_empty() => {}
@@ -234,6 +251,15 @@ fn malformed_head(what: &'static str) -> Malformed {
     Malformed::Head(Rejection::BadRequest(what))
 }
 
+/// Bytes that end a field's name, or may not be in it.
+const ENDS_NAME: [bool; 256] = {
+    let mut ends = [false; 256];
+    ends[b':' as usize] = true;
+    ends[b' ' as usize] = true;
+    ends[b'\t' as usize] = true;
+    ends
+};
+
 impl Head {
     /// What follows a head.
     fn body(&self) -> Result<State, &'static str> {
@@ -261,26 +287,28 @@ impl Head {
         if matches!(line.first(), Some(b' ' | b'\t')) {
             return Err("a field is folded over lines");
         }
-        let Some(colon) = memchr(b':', line) else {
-            return Err("a field has no colon");
+        // Names are short: to look at each byte takes less than to set up a search.
+        let after_name = line.iter().position(|byte| ENDS_NAME[usize::from(*byte)]);
+        let Some(colon) = after_name.filter(|end| *end > 0 && line[*end] == b':') else {
+            return Err(match memchr(b':', line) {
+                None => "a field has no colon",
+                Some(_) => "a field's name is empty or holds a space",
+            });
         };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.is_empty() || name.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
-            return Err("a field's name is empty or holds a space");
-        }
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
         // By length first: only three names matter, and most fields are none of them.
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") && std::mem::replace(&mut self.host, true) => {
                 return Err("more than one Host field");
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                let length = decimal(value).ok_or("Content-Length is not a number")?;
+                let length = decimal(value.trim_ascii()).ok_or("Content-Length is not a number")?;
                 if self.length.replace(length).is_some() {
                     return Err("more than one Content-Length field");
                 }
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                if self.chunked || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
                     return Err("Transfer-Encoding may only be `chunked`, once");
                 }
                 self.chunked = true;

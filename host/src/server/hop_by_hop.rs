@@ -3,70 +3,61 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-/// They are looked for by their place here.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHORIZATION,
-    header::PROXY_AUTHENTICATE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-];
-const CONNECTION: u16 = 1;
-const TE: u16 = 1 << 1;
+/// Whether a field belongs to the connection it came over.
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
+    match *name {
+        header::CONNECTION
+        | header::TE
+        | header::TRANSFER_ENCODING
+        | header::UPGRADE
+        | header::PROXY_AUTHORIZATION
+        | header::PROXY_AUTHENTICATE => true,
+        _ => matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings"),
+    }
+}
 
 /// Removes what belongs to the connection, and what its `Connection` field names. `TE: trailers` stays, since we pass
 /// trailers on; `Trailer` stays, since it announces them.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    // Most messages have `Connection` at most: one look over the names is cheaper than nine look-ups.
-    let found = headers.keys().fold(0, |found: u16, name| found | bit(name));
-    if found == 0 {
-        return;
-    }
-    if found & CONNECTION != 0 {
-        for name in named(headers) {
-            headers.remove(name);
+    // Most messages have `Connection` at most, with a usual word: one look over the fields is cheaper than nine look-ups.
+    let mut found: SmallVec<[HeaderName; 4]> = SmallVec::new();
+    let mut trailers = false;
+    for (name, value) in &*headers {
+        if !is_hop_by_hop(name) {
+            continue;
         }
-    }
-    let trailers = found & TE != 0 && accepts_trailers(headers);
-    for (place, name) in HOP_BY_HOP.iter().enumerate() {
-        if found & 1 << place != 0 {
-            headers.remove(name);
+        match *name {
+            header::CONNECTION if is_usual(value.as_bytes()) => {}
+            header::CONNECTION => found.extend(named_by(value)),
+            header::TE => trailers |= accepts_trailers(value),
+            _ => {}
         }
+        found.push(name.clone());
+    }
+    for name in found {
+        headers.remove(name);
     }
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
 }
 
-fn bit(name: &HeaderName) -> u16 {
-    HOP_BY_HOP
-        .iter()
-        .position(|own| own == name)
-        .map_or(0, |place| 1 << place)
-}
-
-/// The fields that `Connection` names, but for its two usual words.
-fn named(headers: &HeaderMap) -> SmallVec<[HeaderName; 2]> {
-    let values = headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes);
-    let names = values
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii);
-    names
-        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close"))
-        .filter_map(|name| HeaderName::from_bytes(name).ok())
+/// The fields that a value of `Connection` names, but for its two usual words.
+fn named_by(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    let words = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    words
+        .filter(|word| !is_usual(word))
+        .filter_map(|word| HeaderName::from_bytes(word).ok())
         .filter(may_be_named)
-        .collect()
 }
 
-fn accepts_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(header::TE).iter().any(|value| {
-        let mut codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
-    })
+fn is_usual(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"keep-alive") || word.eq_ignore_ascii_case(b"close")
+}
+
+fn accepts_trailers(value: &HeaderValue) -> bool {
+    let mut codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// A sender may not name away what the message needs end to end (RFC 9110 section 7.6.1), or what says who it is.

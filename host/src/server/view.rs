@@ -28,6 +28,8 @@ pub(crate) struct View {
 pub(crate) struct RouteView {
     pub(crate) info: Arc<RouteInfo>,
     pub(crate) pipeline: Pipeline,
+    /// Whether the pipeline has any filter.
+    pub(crate) filtered: bool,
     /// None for requests that no route matches.
     pub(crate) backend: Option<Backend>,
     /// Bytes of a request's body at most.
@@ -59,6 +61,7 @@ impl View {
                     timeout: Duration::from_secs(60),
                 }),
                 pipeline: Pipeline::new(Vec::new()),
+                filtered: false,
                 backend: None,
                 body_size: None,
                 counters: RouteCounters::new(metrics, thread, UNROUTED.into()),
@@ -96,6 +99,7 @@ impl View {
                 timeout: settings.timeout,
             }),
             pipeline,
+            filtered: !route.filters.is_empty(),
             backend: Backend::new(&settings.backend, &self.upstreams),
             body_size: settings
                 .body_size

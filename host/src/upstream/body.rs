@@ -2,15 +2,14 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Lease;
+use super::{Alarm, Lease};
 use crate::body::{BodyError, ClientBodyState};
 
 /// A response's body while it streams. Its connection is given back when it ends, and closed when it is dropped before.
@@ -20,7 +19,7 @@ pub(crate) struct UpstreamBody {
     request: Option<Rc<ClientBodyState>>,
     limit: Duration,
     last: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 impl UpstreamBody {
@@ -38,7 +37,7 @@ impl UpstreamBody {
             request,
             limit,
             last: None,
-            timer: None,
+            alarm: Alarm::default(),
         };
         if body.incoming.is_end_stream() {
             body.ended();
@@ -69,21 +68,12 @@ impl UpstreamBody {
         }
     }
 
-    /// One timer serves all the waits of a body: when it fires it looks how long the wait at hand has been.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let last = *self.last.get_or_insert_with(Instant::now);
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(last + self.limit)));
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            let due = last + self.limit;
-            if Instant::now() >= due {
-                self.lease = None;
-                return Poll::Ready(Some(Err(BodyError::UpstreamStalled)));
-            }
-            timer.as_mut().reset(due);
-        }
+        self.alarm.poll(last + self.limit, cx).map(|()| {
+            self.lease = None;
+            Some(Err(BodyError::UpstreamStalled))
+        })
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -95,7 +85,10 @@ impl UpstreamBody {
     }
 
     fn ended(&mut self) {
-        let sent = self.request.as_ref().is_none_or(|request| request.ended.get());
+        let sent = self
+            .request
+            .as_ref()
+            .is_none_or(|request| request.ended.get().is_some());
         if let Some(lease) = self.lease.take()
             && sent
         {

@@ -1,24 +1,43 @@
 //! A new connection to a target.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::Either;
-use http::{Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::last_head::{LastHead, TargetIo};
 use crate::body::Body;
 use crate::server::executor::LocalExecutor;
 
 /// One connection to a target, ready to send requests.
 pub(crate) enum Connection {
     /// HTTP/1.1: one request at a time.
-    Http1(http1::SendRequest<Body>),
+    Http1(http1::SendRequest<Body>, Rc<LastHead>),
     /// HTTP/2: many at once.
     Http2(http2::SendRequest<Body>),
+}
+
+/// The fields of a request that may have to be sent again.
+pub(crate) enum Kept {
+    /// In the head that the connection writes.
+    Head(Rc<LastHead>),
+    Fields(HeaderMap),
+}
+
+impl Kept {
+    /// The fields of the request, which had this method and target; none if it never got as far as to be written.
+    pub(crate) fn fields(self, method: &Method, target: &str) -> Option<HeaderMap> {
+        match self {
+            Kept::Head(head) => head.fields(method, target),
+            Kept::Fields(fields) => Some(fields),
+        }
+    }
 }
 
 /// Why there is no connection.
@@ -71,9 +90,14 @@ pub(crate) async fn connect(address: &str, http2: bool, limit: Duration) -> Resu
                 .max_headers(HEAD_FIELDS)
                 .max_header_size(HEAD_SIZE)
                 .max_buf_size(BUFFER);
+            let head = Rc::<LastHead>::default();
+            let io = TargetIo {
+                socket: io,
+                head: head.clone(),
+            };
             let (sender, connection) = builder.handshake::<_, Body>(io).await?;
             tokio::task::spawn_local(async move { log_end(connection.await) });
-            Ok(Connection::Http1(sender))
+            Ok(Connection::Http1(sender, head))
         }
     });
     connected.await.unwrap_or(Err(ConnectError::Timeout))
@@ -89,7 +113,7 @@ fn log_end(ended: hyper::Result<()>) {
 impl Connection {
     pub(crate) fn is_closed(&self) -> bool {
         match self {
-            Connection::Http1(sender) => sender.is_closed(),
+            Connection::Http1(sender, _) => sender.is_closed(),
             Connection::Http2(sender) => sender.is_closed(),
         }
     }
@@ -97,7 +121,7 @@ impl Connection {
     /// Whether the connection can take a request at once.
     pub(crate) fn is_ready(&self) -> bool {
         match self {
-            Connection::Http1(sender) => sender.is_ready(),
+            Connection::Http1(sender, _) => sender.is_ready(),
             Connection::Http2(sender) => sender.is_ready(),
         }
     }
@@ -105,8 +129,19 @@ impl Connection {
     /// Waits until the connection can take a request.
     pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
         match self {
-            Connection::Http1(sender) => sender.ready().await,
+            Connection::Http1(sender, _) => sender.ready().await,
             Connection::Http2(sender) => sender.ready().await,
+        }
+    }
+
+    /// Keeps the fields of the request that is sent next.
+    pub(crate) fn keep(&self, request: &Request<Body>) -> Kept {
+        match self {
+            Connection::Http1(_, head) => {
+                head.expect();
+                Kept::Head(head.clone())
+            }
+            Connection::Http2(_) => Kept::Fields(request.headers().clone()),
         }
     }
 
@@ -118,7 +153,7 @@ impl Connection {
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
         match self {
-            Connection::Http1(sender) => Either::Left(sender.try_send_request(request)),
+            Connection::Http1(sender, _) => Either::Left(sender.try_send_request(request)),
             Connection::Http2(sender) => Either::Right(sender.try_send_request(request)),
         }
     }

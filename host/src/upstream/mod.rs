@@ -1,16 +1,21 @@
 //! Upstreams: which target serves a request, and over which connection.
 
+mod alarm;
 mod balance;
 mod body;
 mod connect;
+mod last_head;
 mod pool;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
+pub(crate) use self::alarm::Alarm;
 pub(crate) use self::balance::Balancer;
 pub(crate) use self::body::UpstreamBody;
+pub(crate) use self::connect::{ConnectError, Kept};
 pub(crate) use self::pool::{Lease, TargetPool};
 use crate::config::resolved;
 use crate::telemetry::Counter;
@@ -67,8 +72,9 @@ impl Upstream {
 
     /// Closes connections that have been idle for too long.
     pub(crate) fn evict_idle(&self) {
+        let now = Instant::now();
         for target in &self.targets {
-            target.pool.evict_idle();
+            target.pool.evict_idle(now);
         }
     }
 }

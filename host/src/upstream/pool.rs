@@ -19,7 +19,8 @@ pub(crate) struct TargetPool {
 
 struct Idle {
     connection: Connection,
-    since: Instant,
+    /// When it was first found idle.
+    since: Option<Instant>,
 }
 
 /// How long a connection that was given back may take to be free: it is, unless its peer left a request unread.
@@ -43,11 +44,13 @@ impl TargetPool {
         }
     }
 
-    /// Closes what has been idle for too long, or was closed by the peer.
-    pub(crate) fn evict_idle(&self) {
-        self.idle
-            .borrow_mut()
-            .retain(|idle| !idle.connection.is_closed() && idle.since.elapsed() < self.keep_for);
+    /// Closes what has been idle for too long, or was closed by the peer. Asked from time to time, so that a connection
+    /// that is given back need not look at the clock.
+    pub(crate) fn evict_idle(&self, now: Instant) {
+        self.idle.borrow_mut().retain_mut(|idle| {
+            let since = *idle.since.get_or_insert(now);
+            !idle.connection.is_closed() && now.saturating_duration_since(since) < self.keep_for
+        });
     }
 
     fn take(&self) -> Option<Connection> {
@@ -58,15 +61,18 @@ impl TargetPool {
             }
             if let Connection::Http2(sender) = &connection {
                 let shared = Connection::Http2(sender.clone());
-                idle.push_back(Idle {
-                    connection,
-                    since: Instant::now(),
-                });
+                idle.push_back(Idle::from(connection));
                 return Some(shared);
             }
             return Some(connection);
         }
         None
+    }
+
+    /// The connection that is next, if it can take a request at once.
+    fn take_ready(&self) -> Option<Connection> {
+        let is_ready = self.idle.borrow().back()?.connection.is_ready();
+        if is_ready { self.take() } else { None }
     }
 
     fn put(&self, connection: Connection) {
@@ -77,29 +83,45 @@ impl TargetPool {
         if idle.len() >= self.keep {
             idle.pop_front();
         }
-        idle.push_back(Idle {
+        idle.push_back(Idle::from(connection));
+    }
+}
+
+impl From<Connection> for Idle {
+    fn from(connection: Connection) -> Idle {
+        Idle {
             connection,
-            since: Instant::now(),
-        });
+            since: None,
+        }
     }
 }
 
 impl Lease {
+    /// An idle connection to the target that can take a request at once.
+    pub(crate) fn idle(target: &Rc<Target>) -> Option<Lease> {
+        let connection = target.pool.take_ready()?;
+        Some(Lease::reusing(connection, target, InFlight::on(target)))
+    }
+
     /// A connection to the target: an idle one, or a new one.
     pub(crate) async fn of(target: &Rc<Target>, http2: bool, limit: Duration) -> Result<Lease, ConnectError> {
         let in_flight = InFlight::on(target);
         while let Some(mut connection) = target.pool.take() {
             // One that its peer keeps busy, still unread from the last request, is not worth waiting for.
             if connection.is_ready() || matches!(timeout(limit.min(SETTLE), connection.ready()).await, Ok(Ok(()))) {
-                return Ok(Lease {
-                    connection,
-                    reused: true,
-                    target: target.clone(),
-                    _in_flight: in_flight,
-                });
+                return Ok(Lease::reusing(connection, target, in_flight));
             }
         }
         Lease::fresh(target, in_flight, http2, limit).await
+    }
+
+    fn reusing(connection: Connection, target: &Rc<Target>, in_flight: InFlight) -> Lease {
+        Lease {
+            connection,
+            reused: true,
+            target: target.clone(),
+            _in_flight: in_flight,
+        }
     }
 
     async fn fresh(
@@ -122,7 +144,7 @@ impl Lease {
 
     /// Gives the connection back for other exchanges: its response has been read to the end, and its request sent.
     pub(crate) fn keep(self) {
-        if let Connection::Http1(sender) = &self.connection
+        if let Connection::Http1(sender, _) = &self.connection
             && !sender.is_closed()
         {
             self.target.pool.put(self.connection);

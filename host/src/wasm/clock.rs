@@ -2,7 +2,8 @@
 //!
 //! A thread that wakes up every millisecond to do so takes about 5 % of the throughput of the core it shares (measured on
 //! two virtual cores); nearly all calls end within microseconds and need no clock. So the clock looks at times which threads
-//! are in a guest, and begins to tick when one has stayed in the same stretch of guest code from one look to the next.
+//! are in a guest, and begins to tick when one has stayed in the same stretch of guest code from one look to the next, or
+//! when a call has had to wait. Threads are those of the process: another engine's long call makes this clock tick too.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,12 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 /// How often the epoch moves on while a call takes long: the grain of CPU budgets, and how long a filter that computes on
-/// keeps its thread from others.
+/// then keeps its thread from others.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
-/// How often the clock looks while calls are made. A call may have this much, and one tick, more than its budget.
+/// How often the clock looks while calls are made. The first stretch of a long call goes on for this and one tick more
+/// before it is first interrupted.
 const LOOK: Duration = Duration::from_millis(5);
-/// How often it looks while none are.
+/// How often it looks while none are: what a call after a rest may have, with one tick, beyond its budget.
 const REST: Duration = Duration::from_millis(10);
 /// Ticks without a long call after which it only looks again.
 const PATIENCE: u32 = 10;
@@ -29,7 +31,7 @@ pub(super) struct Clock {
 #[derive(Default)]
 struct State {
     stop: AtomicBool,
-    /// A call has crossed more than one tick.
+    /// A call has crossed more than one tick, or has had to wait.
     long: AtomicBool,
 }
 
@@ -83,8 +85,13 @@ impl Clock {
     pub(super) fn crossed(&self, ticks: u32) {
         // One tick is crossed by chance.
         if ticks > 1 {
-            self.state.long.store(true, Ordering::Relaxed);
+            self.waits();
         }
+    }
+
+    /// Says that a call waits: one that computes a little, waits a little and so on is never seen in the same stretch twice.
+    pub(super) fn waits(&self) {
+        self.state.long.store(true, Ordering::Relaxed);
     }
 }
 
@@ -108,6 +115,11 @@ fn run(state: &State, tick: impl Fn()) {
         thread::sleep(if looked == seen { REST } else { LOOK });
         std::mem::swap(&mut seen, &mut looked);
         look(&mut looked);
+        if state.long.swap(false, Ordering::Relaxed) {
+            tick();
+            ticks = PATIENCE;
+            continue;
+        }
         if looked.iter().all(|stretch| stretch % 2 == 0) {
             continue;
         }
@@ -165,13 +177,40 @@ mod tests {
 
     #[test]
     fn short_stretches_do_not() {
-        let (clock, ticks) = ticked();
+        let (_clock, ticks) = ticked();
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(100) {
             in_guest(|| std::hint::black_box(0));
         }
-        clock.crossed(1);
         // A machine that holds this thread up in the middle of a stretch makes it seem long.
         assert!(ticks.load(Ordering::Relaxed) < 50, "{ticks:?}");
+    }
+
+    #[test]
+    fn a_call_that_waits_makes_it_tick_for_a_while() {
+        let (clock, ticks) = ticked();
+        clock.waits();
+        let start = Instant::now();
+        while ticks.load(Ordering::Relaxed) <= PATIENCE {
+            assert!(start.elapsed() < Duration::from_secs(10), "it does not tick");
+            pause(TICK);
+        }
+    }
+
+    #[test]
+    fn it_ends_with_its_engine() {
+        let (clock, ticks) = ticked();
+        drop(clock);
+        let start = Instant::now();
+        // Its thread holds one count.
+        while Arc::strong_count(&ticks) > 1 {
+            assert!(start.elapsed() < Duration::from_secs(10), "its thread goes on");
+            pause(Duration::from_millis(1));
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test's own thread waits for the clock's")]
+    fn pause(time: Duration) {
+        thread::sleep(time);
     }
 }

@@ -58,7 +58,7 @@ pub struct Failure {
 const FRAMES: usize = 16;
 
 impl Failure {
-    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Failure {
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Failure {
         Failure {
             reason,
             detail: detail.into(),

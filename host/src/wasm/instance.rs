@@ -19,7 +19,8 @@ use super::filter::Filter;
 use super::limits::MemoryLimit;
 use super::plugin::Manifest;
 use super::wasi::EmptyWorld;
-use crate::pipeline::{Exchange, ExchangeId, Labels, ResponseHead};
+use crate::pipeline::edit::Refused;
+use crate::pipeline::{Exchange, ExchangeId, Labels};
 
 /// What host functions see: the exchange at hand, and the instance's own resources.
 pub(crate) struct HostState {
@@ -45,16 +46,21 @@ pub(crate) struct HostState {
 pub(super) enum AtHand {
     /// Nothing: it is made without an exchange.
     Nothing,
-    /// The request.
+    /// The request, before it is sent.
     Request,
-    /// The request and its response.
+    /// The request, and its response.
     Response,
+    /// The request of an exchange that has ended.
+    Ended,
 }
 
 /// One instance. It serves one call at a time; after a failure it must be dropped.
 pub(super) struct Instance {
     store: Store<HostState>,
     bindings: v0_1::Plugin,
+    engine: Engine,
+    /// Wall-clock time of one call.
+    time: Duration,
     calls: u32,
     at_rest: usize,
 }
@@ -68,7 +74,7 @@ const GROWTH: usize = 8 << 20;
 static NOBODY: LazyLock<Arc<Labels>> = LazyLock::new(|| Arc::new(Labels::default()));
 
 impl HostState {
-    /// The exchange of the call at hand, for what is said of its request.
+    /// The exchange of the call at hand.
     pub(crate) fn request(&mut self) -> wasmtime::Result<&mut Exchange> {
         if self.at_hand == AtHand::Nothing {
             return Err(wasmtime::Error::msg("no request is at hand in this call"));
@@ -76,12 +82,19 @@ impl HostState {
         Ok(&mut self.exchange)
     }
 
-    /// The response of the call at hand.
-    pub(crate) fn response(&self) -> wasmtime::Result<&ResponseHead> {
+    /// The same, for edits of its request.
+    pub(crate) fn unsent(&mut self) -> wasmtime::Result<Result<&mut Exchange, Refused>> {
+        let sent = self.at_hand != AtHand::Request;
+        let exchange = self.request()?;
+        Ok(if sent { Err(Refused::TooLate) } else { Ok(exchange) })
+    }
+
+    /// The same, once it has a response.
+    pub(crate) fn answered(&mut self) -> wasmtime::Result<&mut Exchange> {
         if self.at_hand != AtHand::Response {
             return Err(wasmtime::Error::msg("no response is at hand in this call"));
         }
-        Ok(&self.exchange.response)
+        Ok(&mut self.exchange)
     }
 
     /// The id of the exchange on whose behalf the call is made.
@@ -99,7 +112,7 @@ impl Instance {
             filter.limits.cpu,
             Some(filter.clone()),
         );
-        let started = within(filter.limits.time, async {
+        let started = within(filter.limits.time, &filter.engine, async {
             let bindings = filter.plugin.pre.instantiate_async(&mut store).await?;
             let configured = bindings
                 .portcullis_filter_filter()
@@ -132,6 +145,8 @@ impl Instance {
         Ok(Box::new(Instance {
             store,
             bindings,
+            engine: filter.engine.clone(),
+            time: filter.limits.time,
             calls: 0,
             at_rest,
         }))
@@ -156,16 +171,18 @@ impl Instance {
         call: impl AsyncFnOnce(&Guest, &mut Store<HostState>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
         let Instance {
-            store, bindings, calls, ..
+            store,
+            bindings,
+            engine,
+            time: limit,
+            calls,
+            ..
         } = self;
+        let limit = *limit;
         *calls += 1;
         store.data_mut().ticks = 0;
         store.set_epoch_deadline(1);
-        let limit = match &store.data().filter {
-            Some(filter) => filter.limits.time,
-            None => DESCRIBE_TIME,
-        };
-        let result = within(limit, call(bindings.portcullis_filter_filter(), store)).await;
+        let result = within(limit, engine, call(bindings.portcullis_filter_filter(), store)).await;
         let state = store.data_mut();
         let printed = state.world.take_printed();
         match result {
@@ -238,7 +255,7 @@ const DESCRIBE_MEMORY: usize = 64 << 20;
 /// Asks a plugin what it is.
 pub(super) async fn describe(engine: &Engine, pre: &v0_1::PluginPre<HostState>) -> Result<Manifest, String> {
     let mut store = store(engine, DESCRIBE_MEMORY, DESCRIBE_TIME, None);
-    let described = within(DESCRIBE_TIME, async {
+    let described = within(DESCRIBE_TIME, engine, async {
         let bindings = pre.instantiate_async(&mut store).await?;
         bindings.portcullis_filter_filter().call_describe(&mut store).await
     });
@@ -299,13 +316,16 @@ fn store(engine: &Engine, memory: usize, cpu: Duration, filter: Option<Arc<Filte
     store
 }
 
-/// Runs a future up to a wall-clock limit. No timer is set where the first poll finishes, as nearly every call does.
-async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+/// Runs a call up to a wall-clock limit. No timer is set where the first poll finishes, as nearly every call does.
+async fn within<T>(limit: Duration, engine: &Engine, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut future = poll_fn(|context| in_guest(|| future.as_mut().poll(context)));
     let first = poll_fn(|context| Poll::Ready(Pin::new(&mut future).poll(context))).await;
     match first {
         Poll::Ready(output) => Some(output),
-        Poll::Pending => tokio::time::timeout(limit, future).await.ok(),
+        Poll::Pending => {
+            engine.clock().waits();
+            tokio::time::timeout(limit, future).await.ok()
+        }
     }
 }

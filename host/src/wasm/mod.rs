@@ -24,5 +24,5 @@ pub use self::engine::{Engine, EngineError};
 pub use self::failure::{Failure, Reason};
 pub use self::filter::{Filter, FilterError};
 pub use self::plugin::{Manifest, Plugin, PluginError};
-pub(crate) use self::pool::{Answer, BodyFlow, Flow, Pool};
+pub(crate) use self::pool::{BodyFlow, Flow, Pool};
 pub(crate) use self::transform::Transform;

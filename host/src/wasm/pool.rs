@@ -12,7 +12,6 @@ use super::failure::{Failure, Reason};
 use super::filter::Filter;
 use super::instance::{AtHand, Instance};
 use super::transform::Transform;
-use crate::pipeline::edit::{Edits, Side};
 use crate::pipeline::{Exchange, ExchangeId, Labels, Phase, Reply};
 use crate::telemetry::Counter;
 
@@ -26,12 +25,6 @@ pub(crate) struct Pool {
 
 /// Ready instances kept on a thread. Calls rarely wait, so more than a few are left over only after a burst of streams.
 const KEPT: usize = 16;
-
-/// What a filter says: how the exchange goes on, and what is changed before it does.
-pub(crate) struct Answer<F> {
-    pub(crate) flow: F,
-    pub(crate) edits: Edits,
-}
 
 /// How an exchange goes on after a head.
 pub(crate) enum Flow {
@@ -72,23 +65,19 @@ impl Pool {
         self: &Rc<Self>,
         labels: &Arc<Labels>,
         exchange: &mut Box<Exchange>,
-    ) -> Result<Answer<Flow>, Failure> {
+    ) -> Result<Flow, Failure> {
         let mut lease = self.check_out().await?;
-        let room = exchange.room(Side::Request).into();
-        let called = lease
+        let flow = lease
             .instance
             .call(exchange, labels, AtHand::Request, async |guest, store| {
-                guest.call_on_request(store, room).await
+                guest.call_on_request(store).await
             });
-        let answer = called.await?.map_err(said)?;
-        let flow = match answer.flow {
+        match flow.await?.map_err(said)? {
             guest::RequestFlow::Next => lease.keep_with(Flow::Next),
             guest::RequestFlow::Reply(reply) => lease.keep_reply(reply, Flow::Reply),
             guest::RequestFlow::BufferBody(limit) => lease.keep_buffering(limit, Phase::RequestBody),
             guest::RequestFlow::TransformBody(transform) => lease.transforming(transform, exchange.id()),
-        };
-        let edits = v0_1::request_edits(answer.edits).map_err(malformed)?;
-        Ok(Answer { flow: flow?, edits })
+        }
     }
 
     /// Calls `on-request-body`.
@@ -97,18 +86,15 @@ impl Pool {
         labels: &Arc<Labels>,
         exchange: &mut Box<Exchange>,
         body: &[u8],
-    ) -> Result<Answer<BodyFlow>, Failure> {
+    ) -> Result<BodyFlow, Failure> {
         let mut lease = self.check_out().await?;
-        let room = exchange.room(Side::Request).into();
-        let called = lease
+        let flow = lease
             .instance
             .call(exchange, labels, AtHand::Request, async |guest, store| {
-                guest.call_on_request_body(store, body, room).await
+                guest.call_on_request_body(store, body).await
             });
-        let answer = called.await?.map_err(said)?;
-        let flow = lease.keep_body_flow(answer.flow)?;
-        let edits = v0_1::request_edits(answer.edits).map_err(malformed)?;
-        Ok(Answer { flow, edits })
+        let flow = flow.await?.map_err(said)?;
+        lease.keep_body_flow(flow)
     }
 
     /// Calls `on-response`.
@@ -116,23 +102,19 @@ impl Pool {
         self: &Rc<Self>,
         labels: &Arc<Labels>,
         exchange: &mut Box<Exchange>,
-    ) -> Result<Answer<Flow>, Failure> {
+    ) -> Result<Flow, Failure> {
         let mut lease = self.check_out().await?;
-        let room = exchange.room(Side::Response).into();
-        let called = lease
+        let flow = lease
             .instance
             .call(exchange, labels, AtHand::Response, async |guest, store| {
-                guest.call_on_response(store, room).await
+                guest.call_on_response(store).await
             });
-        let answer = called.await?.map_err(said)?;
-        let flow = match answer.flow {
+        match flow.await?.map_err(said)? {
             guest::ResponseFlow::Next => lease.keep_with(Flow::Next),
             guest::ResponseFlow::Reply(reply) => lease.keep_reply(reply, Flow::Reply),
             guest::ResponseFlow::BufferBody(limit) => lease.keep_buffering(limit, Phase::ResponseBody),
             guest::ResponseFlow::TransformBody(transform) => lease.transforming(transform, exchange.id()),
-        };
-        let edits = v0_1::response_edits(answer.edits).map_err(malformed)?;
-        Ok(Answer { flow: flow?, edits })
+        }
     }
 
     /// Calls `on-response-body`.
@@ -141,18 +123,15 @@ impl Pool {
         labels: &Arc<Labels>,
         exchange: &mut Box<Exchange>,
         body: &[u8],
-    ) -> Result<Answer<BodyFlow>, Failure> {
+    ) -> Result<BodyFlow, Failure> {
         let mut lease = self.check_out().await?;
-        let room = exchange.room(Side::Response).into();
-        let called = lease
+        let flow = lease
             .instance
             .call(exchange, labels, AtHand::Response, async |guest, store| {
-                guest.call_on_response_body(store, body, room).await
+                guest.call_on_response_body(store, body).await
             });
-        let answer = called.await?.map_err(said)?;
-        let flow = lease.keep_body_flow(answer.flow)?;
-        let edits = v0_1::response_edits(answer.edits).map_err(malformed)?;
-        Ok(Answer { flow, edits })
+        let flow = flow.await?.map_err(said)?;
+        lease.keep_body_flow(flow)
     }
 
     /// Calls `on-complete`.
@@ -172,7 +151,7 @@ impl Pool {
         let mut lease = self.check_out().await?;
         let called = lease
             .instance
-            .call(exchange, labels, AtHand::Request, async |guest, store| {
+            .call(exchange, labels, AtHand::Ended, async |guest, store| {
                 guest.call_on_complete(store, &summary).await
             });
         called.await?;
@@ -216,11 +195,13 @@ impl Lease {
         if self.pool.filter.plugin.manifest.phases.contains(phase) {
             return self.keep_with(Flow::BufferBody(limit));
         }
+        // It says what it should not, and is well.
+        self.keep();
         let detail = format!(
             "it asks for a body, but its manifest does not name the phase `{}`",
             phase.as_str()
         );
-        Err(malformed(detail))
+        Err(Failure::new(Reason::Malformed, detail))
     }
 
     fn transforming(self, transform: ResourceAny, id: ExchangeId) -> Result<Flow, Failure> {
@@ -235,7 +216,9 @@ impl Lease {
 
     fn keep_reply<F>(self, reply: guest::Reply, flow: impl FnOnce(Reply) -> F) -> Result<F, Failure> {
         self.keep();
-        v0_1::reply(reply).map(flow).map_err(malformed)
+        v0_1::reply(reply)
+            .map(flow)
+            .map_err(|detail| Failure::new(Reason::Malformed, detail))
     }
 
     fn keep_body_flow(self, flow: guest::BodyFlow) -> Result<BodyFlow, Failure> {
@@ -256,9 +239,4 @@ impl Lease {
 /// The filter's own word that it failed.
 pub(super) fn said(text: String) -> Failure {
     Failure::new(Reason::Error, text)
-}
-
-/// What the filter said cannot be done.
-fn malformed(detail: String) -> Failure {
-    Failure::new(Reason::Malformed, detail)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::bindings::exports::portcullis::filter::filter as wit;
 use super::bindings::portcullis::filter::http;
 use super::exchange;
-use crate::{BodyOutcome, BodyTransform, Failure, Filter, Outcome, Phase, Reply, Summary, settings};
+use crate::{BodyOutcome, BodyTransform, Failure, Filter, Outcome, Phase, Reply, Request, Response, Summary, settings};
 
 /// Where the one filter of this instance lives: a guest has one thread.
 pub type FilterCell<F> = LocalKey<OnceCell<F>>;
@@ -62,50 +62,31 @@ impl<P: Plugin> wit::Guest for Component<P> {
             .map_err(|_| "the filter is configured already".to_owned())
     }
 
-    fn on_request(room: wit::Room) -> Result<wit::RequestAnswer, String> {
-        let mut request = exchange::unsent_request(room.into());
-        let flow = match Self::with(|filter| filter.on_request(&mut request))? {
+    fn on_request() -> Result<wit::RequestFlow, String> {
+        Self::with(|filter| filter.on_request(&mut request())).map(|outcome| match outcome {
             Outcome::Continue => wit::RequestFlow::Next,
             Outcome::Reply(reply) => wit::RequestFlow::Reply(reply.into()),
             Outcome::BufferBody(limit) => wit::RequestFlow::BufferBody(limit),
             Outcome::TransformBody(transform) => wit::RequestFlow::TransformBody(resource(transform)),
-        };
-        Ok(wit::RequestAnswer {
-            flow,
-            edits: request.edits.into(),
         })
     }
 
-    fn on_request_body(body: Vec<u8>, room: wit::Room) -> Result<wit::RequestBodyAnswer, String> {
-        let mut request = exchange::unsent_request(room.into());
-        let outcome = Self::with(|filter| filter.on_request_body(&mut request, body))?;
-        Ok(wit::RequestBodyAnswer {
-            flow: outcome.into(),
-            edits: request.edits.into(),
-        })
+    fn on_request_body(body: Vec<u8>) -> Result<wit::BodyFlow, String> {
+        Self::with(|filter| filter.on_request_body(&mut request(), body)).map(Into::into)
     }
 
-    fn on_response(room: wit::Room) -> Result<wit::ResponseAnswer, String> {
-        let (mut request, mut response) = exchange::answered_request(room.into());
-        let flow = match Self::with(|filter| filter.on_response(&mut request, &mut response))? {
+    fn on_response() -> Result<wit::ResponseFlow, String> {
+        let outcome = Self::with(|filter| filter.on_response(&mut request(), &mut response()));
+        outcome.map(|outcome| match outcome {
             Outcome::Continue => wit::ResponseFlow::Next,
             Outcome::Reply(reply) => wit::ResponseFlow::Reply(reply.into()),
             Outcome::BufferBody(limit) => wit::ResponseFlow::BufferBody(limit),
             Outcome::TransformBody(transform) => wit::ResponseFlow::TransformBody(resource(transform)),
-        };
-        Ok(wit::ResponseAnswer {
-            flow,
-            edits: exchange::response_edits(request.edits, response.edits),
         })
     }
 
-    fn on_response_body(body: Vec<u8>, room: wit::Room) -> Result<wit::ResponseBodyAnswer, String> {
-        let (mut request, mut response) = exchange::answered_request(room.into());
-        let outcome = Self::with(|filter| filter.on_response_body(&mut request, &mut response, body))?;
-        Ok(wit::ResponseBodyAnswer {
-            flow: outcome.into(),
-            edits: exchange::response_edits(request.edits, response.edits),
-        })
+    fn on_response_body(body: Vec<u8>) -> Result<wit::BodyFlow, String> {
+        Self::with(|filter| filter.on_response_body(&mut request(), &mut response(), body)).map(Into::into)
     }
 
     fn on_complete(summary: wit::Summary) {
@@ -118,9 +99,22 @@ impl<P: Plugin> wit::Guest for Component<P> {
         };
         P::filter().with(|cell| {
             if let Some(filter) = cell.get() {
-                filter.on_complete(&exchange::ended_request(), &summary);
+                filter.on_complete(&request(), &summary);
             }
         });
+    }
+}
+
+/// The exchange at hand. A filter sees it only as a reference, so it does not outlive the call.
+fn request() -> Request {
+    Request {
+        host: exchange::Request,
+    }
+}
+
+fn response() -> Response {
+    Response {
+        host: exchange::Response,
     }
 }
 

@@ -1,88 +1,8 @@
-//! The exchange at hand: read through the gateway, changed by what a phase returns.
+//! The exchange at hand, as the gateway has it.
 
-use super::bindings::portcullis::filter::http as wit;
-use super::bindings::portcullis::filter::{request, response};
-use crate::edits::{HeaderEdit, HeaderEdits, Room};
-use crate::request::RequestEdits;
-use crate::response::ResponseEdits;
+use super::bindings::portcullis::filter::{http, request, response};
+use crate::EditError;
 
-/// The request before it is sent.
-pub(super) fn unsent_request(room: Room) -> crate::Request {
-    room.open();
-    crate::Request {
-        host: Request,
-        edits: RequestEdits::before_it_is_sent(room),
-    }
-}
-
-/// The request of a response phase, and the response.
-pub(super) fn answered_request(room: Room) -> (crate::Request, crate::Response) {
-    room.open();
-    let request = crate::Request {
-        host: Request,
-        edits: RequestEdits::after_it_was_sent(room),
-    };
-    let response = crate::Response {
-        host: Response,
-        edits: ResponseEdits::new(room),
-    };
-    (request, response)
-}
-
-/// The request of an exchange that has ended: nothing can be changed.
-pub(super) fn ended_request() -> crate::Request {
-    answered_request(Room::default()).0
-}
-
-impl From<wit::Room> for Room {
-    fn from(room: wit::Room) -> Self {
-        Room {
-            bytes: room.bytes,
-            fields: room.fields,
-            notes: room.notes,
-        }
-    }
-}
-
-impl From<RequestEdits> for wit::RequestEdits {
-    fn from(edits: RequestEdits) -> Self {
-        wit::RequestEdits {
-            path: edits.path,
-            query: edits.query,
-            headers: header_edits(edits.headers),
-            response_headers: header_edits(edits.response_headers),
-            notes: notes(edits.notes),
-        }
-    }
-}
-
-/// The edits of a response phase: of the response, and the notes that were made by the way.
-pub(super) fn response_edits(request: RequestEdits, response: ResponseEdits) -> wit::ResponseEdits {
-    wit::ResponseEdits {
-        status: response.status,
-        headers: header_edits(response.headers),
-        notes: notes(request.notes),
-    }
-}
-
-fn header_edits(edits: HeaderEdits) -> Vec<wit::HeaderEdit> {
-    let field = |name, value| wit::Field { name, value };
-    let edit = |edit| match edit {
-        HeaderEdit::Set(name, value) => wit::HeaderEdit::Set(field(name, value)),
-        HeaderEdit::Append(name, value) => wit::HeaderEdit::Append(field(name, value)),
-        HeaderEdit::Remove(name) => wit::HeaderEdit::Remove(name),
-    };
-    edits.edits.into_iter().map(edit).collect()
-}
-
-fn notes(notes: Vec<(String, String)>) -> Vec<wit::Note> {
-    notes
-        .into_iter()
-        .map(|(name, value)| wit::Note { name, value })
-        .collect()
-}
-
-/// The request as the gateway has it.
 pub(crate) struct Request;
 
 impl Request {
@@ -110,6 +30,14 @@ impl Request {
         request::query()
     }
 
+    pub(crate) fn set_path(&self, path: &str) -> Result<(), EditError> {
+        request::set_path(path).map_err(EditError::from)
+    }
+
+    pub(crate) fn set_query(&self, query: Option<&str>) -> Result<(), EditError> {
+        request::set_query(query).map_err(EditError::from)
+    }
+
     pub(crate) fn route(&self) -> String {
         request::route()
     }
@@ -122,27 +50,27 @@ impl Request {
         request::client_address()
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<Vec<u8>> {
-        request::header(name)
+    pub(crate) fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
+        request::set_response_header(name, value).map_err(EditError::from)
     }
 
-    pub(crate) fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
-        request::header_values(name)
+    pub(crate) fn append_response_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
+        request::append_response_header(name, value).map_err(EditError::from)
     }
 
-    pub(crate) fn headers(&self) -> Vec<(String, Vec<u8>)> {
-        request::headers()
-            .into_iter()
-            .map(|field| (field.name, field.value))
-            .collect()
+    pub(crate) fn remove_response_header(&self, name: &str) -> Result<(), EditError> {
+        request::remove_response_header(name).map_err(EditError::from)
     }
 
     pub(crate) fn note(&self, name: &str) -> Option<String> {
         request::note(name)
     }
+
+    pub(crate) fn set_note(&self, name: &str, value: &str) -> Result<(), EditError> {
+        request::set_note(name, value).map_err(EditError::from)
+    }
 }
 
-/// The response as the gateway has it.
 pub(crate) struct Response;
 
 impl Response {
@@ -150,18 +78,55 @@ impl Response {
         response::status()
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<Vec<u8>> {
-        response::header(name)
+    pub(crate) fn set_status(&self, status: u16) -> Result<(), EditError> {
+        response::set_status(status).map_err(EditError::from)
     }
+}
 
-    pub(crate) fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
-        response::header_values(name)
-    }
+/// Both interfaces have the same header functions; WIT has no word for that.
+macro_rules! header_section {
+    ($message:ty, $interface:ident) => {
+        impl $message {
+            pub(crate) fn header(&self, name: &str) -> Option<Vec<u8>> {
+                $interface::header(name)
+            }
 
-    pub(crate) fn headers(&self) -> Vec<(String, Vec<u8>)> {
-        response::headers()
-            .into_iter()
-            .map(|field| (field.name, field.value))
-            .collect()
+            pub(crate) fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
+                $interface::header_values(name)
+            }
+
+            pub(crate) fn headers(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
+                $interface::headers()
+                    .into_iter()
+                    .map(|field| (field.name, field.value))
+            }
+
+            pub(crate) fn set_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
+                $interface::set_header(name, value).map_err(EditError::from)
+            }
+
+            pub(crate) fn append_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
+                $interface::append_header(name, value).map_err(EditError::from)
+            }
+
+            pub(crate) fn remove_header(&self, name: &str) -> Result<(), EditError> {
+                $interface::remove_header(name).map_err(EditError::from)
+            }
+        }
+    };
+}
+
+header_section!(Request, request);
+header_section!(Response, response);
+
+impl From<http::EditError> for EditError {
+    fn from(error: http::EditError) -> Self {
+        match error {
+            http::EditError::InvalidName => EditError::InvalidName,
+            http::EditError::InvalidValue => EditError::InvalidValue,
+            http::EditError::Protected => EditError::Protected,
+            http::EditError::TooLarge => EditError::TooLarge,
+            http::EditError::TooLate => EditError::TooLate,
+        }
     }
 }

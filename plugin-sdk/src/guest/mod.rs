@@ -2,7 +2,6 @@
 //!
 //! Public only because [`register_filter!`](crate::register_filter) expands in the plugin's crate.
 
-mod allocator;
 pub mod bindings;
 mod capabilities;
 mod component;

@@ -2,9 +2,10 @@
 
 use super::fields::Fields;
 use super::host;
+use super::path;
 use super::phases;
 use super::ran::Ran;
-use crate::{Failure, Filter, HeaderValue, path};
+use crate::{Failure, Filter, HeaderValue};
 
 /// An exchange to run a filter on: a request, and the response that the backend gives if it is asked.
 ///

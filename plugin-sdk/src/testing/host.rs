@@ -2,19 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::fields::Fields;
-use crate::edits::Room;
-use crate::request::RequestEdits;
-use crate::response::ResponseEdits;
+use super::fields::{self, Fields, ROOM};
+use super::path;
+use crate::EditError;
 
 pub(crate) use super::limiter::Limiter;
 pub(crate) use super::lines::log;
 pub(crate) use super::tokens::Verifier;
 
-/// Bytes that filters may add to one exchange.
-const ROOM: u32 = 256 * 1024;
-/// Fields of a message at most, whatever filters add.
-const MOST_FIELDS: usize = 256;
 /// Notes at most.
 const MOST_NOTES: usize = 128;
 
@@ -30,6 +25,18 @@ pub(crate) struct Request {
     pub(super) path_parameters: BTreeMap<String, String>,
     pub(super) notes: BTreeMap<String, String>,
     pub(super) fields: Fields,
+    /// What becomes of the response to come.
+    pub(super) later: Vec<Later>,
+    /// Whether the request has been sent: from then on it takes notes alone.
+    pub(super) sent: bool,
+}
+
+/// An edit of the response to come.
+#[derive(Clone, Debug)]
+pub(crate) enum Later {
+    Set(String, Vec<u8>),
+    Append(String, Vec<u8>),
+    Remove(String),
 }
 
 impl Request {
@@ -45,7 +52,13 @@ impl Request {
             path_parameters: BTreeMap::new(),
             notes: BTreeMap::new(),
             fields: Fields::default(),
+            later: Vec::new(),
+            sent: false,
         }
+    }
+
+    fn unsent(&mut self) -> Result<&mut Self, EditError> {
+        if self.sent { Err(EditError::TooLate) } else { Ok(self) }
     }
 
     pub(crate) fn id(&self) -> String {
@@ -72,6 +85,23 @@ impl Request {
         self.query.clone()
     }
 
+    pub(crate) fn set_path(&mut self, path: &str) -> Result<(), EditError> {
+        self.unsent()?.path = path::normalised(path).ok_or(EditError::InvalidValue)?;
+        Ok(())
+    }
+
+    pub(crate) fn set_query(&mut self, query: Option<&str>) -> Result<(), EditError> {
+        if query.is_some_and(|query| {
+            query
+                .bytes()
+                .any(|byte| !byte.is_ascii_graphic() || b"#<>".contains(&byte))
+        }) {
+            return Err(EditError::InvalidValue);
+        }
+        self.unsent()?.query = query.map(str::to_owned);
+        Ok(())
+    }
+
     pub(crate) fn route(&self) -> String {
         self.route.clone()
     }
@@ -84,21 +114,53 @@ impl Request {
         self.client_address.clone()
     }
 
+    pub(crate) fn set_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError> {
+        self.unsent()?.fields.set(name, value)
+    }
+
+    pub(crate) fn append_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError> {
+        self.unsent()?.fields.append(name, value)
+    }
+
+    pub(crate) fn remove_header(&mut self, name: &str) -> Result<(), EditError> {
+        self.unsent()?.fields.remove(name)
+    }
+
+    pub(crate) fn set_response_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError> {
+        fields::check(name, value)?;
+        self.unsent()?.later.push(Later::Set(name.to_owned(), value.to_vec()));
+        Ok(())
+    }
+
+    pub(crate) fn append_response_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError> {
+        fields::check(name, value)?;
+        self.unsent()?
+            .later
+            .push(Later::Append(name.to_owned(), value.to_vec()));
+        Ok(())
+    }
+
+    pub(crate) fn remove_response_header(&mut self, name: &str) -> Result<(), EditError> {
+        fields::check(name, b"")?;
+        self.unsent()?.later.push(Later::Remove(name.to_owned()));
+        Ok(())
+    }
+
     pub(crate) fn note(&self, name: &str) -> Option<String> {
         self.notes.get(name).cloned()
     }
 
-    /// What the next call may add to the request.
-    pub(super) fn room(&self) -> Room {
-        room(&self.fields, &self.notes)
-    }
-
-    /// Makes the edits of a call that has ended well.
-    pub(super) fn make(&mut self, edits: RequestEdits) {
-        self.path = edits.path.unwrap_or_else(|| self.path.clone());
-        self.query = edits.query.unwrap_or_else(|| self.query.clone());
-        self.fields.make(edits.headers.edits);
-        self.notes.extend(edits.notes);
+    pub(crate) fn set_note(&mut self, name: &str, value: &str) -> Result<(), EditError> {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(EditError::InvalidName);
+        }
+        let another = !self.notes.contains_key(name);
+        let held: usize = self.notes.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if held + name.len() + value.len() > ROOM || (another && self.notes.len() >= MOST_NOTES) {
+            return Err(EditError::TooLarge);
+        }
+        self.notes.insert(name.to_owned(), value.to_owned());
+        Ok(())
     }
 }
 
@@ -113,28 +175,42 @@ impl Response {
         self.status
     }
 
-    /// What the next call may add to the response, and to the notes of its request.
-    pub(super) fn room(&self, request: &Request) -> Room {
-        room(&self.fields, &request.notes)
-    }
-
-    /// Makes the edits of a call that has ended well.
-    pub(super) fn make(&mut self, edits: ResponseEdits) {
-        self.status = edits.status.unwrap_or(self.status);
-        self.fields.make(edits.headers.edits);
+    pub(crate) fn set_status(&mut self, status: u16) -> Result<(), EditError> {
+        if !(200..=599).contains(&status) {
+            return Err(EditError::InvalidValue);
+        }
+        self.status = status;
+        Ok(())
     }
 }
 
-fn room(fields: &Fields, notes: &BTreeMap<String, String>) -> Room {
-    let left = |most: usize, used: usize| u32::try_from(most.saturating_sub(used)).unwrap_or(u32::MAX);
-    Room {
-        bytes: ROOM,
-        fields: left(MOST_FIELDS, fields.len()),
-        notes: left(MOST_NOTES, notes.len()),
+impl Response {
+    pub(crate) fn set_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError> {
+        self.fields.set(name, value)
+    }
+
+    pub(crate) fn append_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError> {
+        self.fields.append(name, value)
+    }
+
+    pub(crate) fn remove_header(&mut self, name: &str) -> Result<(), EditError> {
+        self.fields.remove(name)
+    }
+
+    /// Makes the edits that the request phases wanted made.
+    pub(super) fn make(&mut self, later: Vec<Later>) {
+        for edit in later {
+            // Each was checked when it was asked for.
+            let _ = match edit {
+                Later::Set(name, value) => self.fields.set(&name, &value),
+                Later::Append(name, value) => self.fields.append(&name, &value),
+                Later::Remove(name) => self.fields.remove(&name),
+            };
+        }
     }
 }
 
-/// Both messages have the same header functions.
+/// Both messages are read alike.
 macro_rules! header_section {
     ($message:ty) => {
         impl $message {
@@ -146,8 +222,8 @@ macro_rules! header_section {
                 self.fields.values(name).cloned().collect()
             }
 
-            pub(crate) fn headers(&self) -> Vec<(String, Vec<u8>)> {
-                self.fields.all()
+            pub(crate) fn headers(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
+                self.fields.all().into_iter()
             }
         }
     };
@@ -155,3 +231,51 @@ macro_rules! header_section {
 
 header_section!(Request);
 header_section!(Response);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request::new("GET", "/".to_owned(), None)
+    }
+
+    #[test]
+    fn a_query_holds_what_a_uri_allows() {
+        let mut request = request();
+        request.set_query(Some("a=1&b=%20/?")).unwrap();
+        for wrong in ["a b", "a#b", "é", "a\r\nb", "<"] {
+            assert_eq!(request.set_query(Some(wrong)), Err(EditError::InvalidValue), "{wrong}");
+        }
+        assert_eq!(request.query().as_deref(), Some("a=1&b=%20/?"));
+        request.set_query(None).unwrap();
+        assert_eq!(request.query(), None);
+    }
+
+    #[test]
+    fn notes_are_bounded_and_replaced() {
+        let mut request = request();
+        assert_eq!(request.set_note("", "x"), Err(EditError::InvalidName));
+        assert_eq!(request.set_note("a\nb", "x"), Err(EditError::InvalidName));
+        assert_eq!(request.set_note("n", &"x".repeat(ROOM)), Err(EditError::TooLarge));
+        for number in 0..MOST_NOTES {
+            request.set_note(&number.to_string(), "1").unwrap();
+        }
+        assert_eq!(request.set_note("one-more", "1"), Err(EditError::TooLarge));
+        request.set_note("0", "2").unwrap();
+        assert_eq!(request.note("0").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_status_is_a_final_one() {
+        let mut response = Response {
+            status: 200,
+            fields: Fields::default(),
+        };
+        for wrong in [0, 100, 199, 600, 999] {
+            assert_eq!(response.set_status(wrong), Err(EditError::InvalidValue));
+        }
+        response.set_status(599).unwrap();
+        assert_eq!(response.status(), 599);
+    }
+}

@@ -48,6 +48,7 @@ pub(crate) mod host;
 
 mod fields;
 mod limiter;
+mod path;
 
 use serde_json::Value;
 

@@ -4,9 +4,6 @@ use super::clock;
 use super::exchange::Exchange;
 use super::fields;
 use super::ran::Ran;
-use crate::edits::{HeaderEdit, Room};
-use crate::request::RequestEdits;
-use crate::response::ResponseEdits;
 use crate::{BodyOutcome, BodyTransform, Failure, Filter, Outcome, Phase, Reply, Request, Response, Summary};
 
 /// Runs an exchange through a filter.
@@ -16,20 +13,17 @@ pub(super) fn drive<F: Filter>(exchange: &Exchange, filter: &F) -> Result<Ran, F
     let exchange = exchange.clone();
     let request_bytes = exchange.request_body.len();
     let mut ran = Ran {
-        request: Request {
-            host: exchange.request,
-            edits: RequestEdits::default(),
-        },
+        request: Request { host: exchange.request },
         request_body: exchange.request_body,
         response: Response {
             host: exchange.response,
-            edits: ResponseEdits::default(),
         },
         response_body: exchange.response_body,
         replied: None,
     };
-    let mut later = Vec::new();
-    let mut outcome = request_phases(&mut ran, filter, exchange.chunk_size, &mut later)?;
+    let mut outcome = request_phases(&mut ran, filter, exchange.chunk_size)?;
+    ran.request.host.sent = true;
+    let later = std::mem::take(&mut ran.request.host.later);
     assert!(
         !exchange.response_matters
             || !later.is_empty()
@@ -40,7 +34,7 @@ pub(super) fn drive<F: Filter>(exchange: &Exchange, filter: &F) -> Result<Ran, F
         F::PHASES
     );
     if outcome == Ended::Ok {
-        ran.response.host.fields.make(later);
+        ran.response.host.make(later);
         outcome = response_phases(&mut ran, filter, exchange.chunk_size)?;
     }
     if lists::<F>(Phase::Complete) {
@@ -51,41 +45,9 @@ pub(super) fn drive<F: Filter>(exchange: &Exchange, filter: &F) -> Result<Ran, F
             response_bytes: ran.response_body.len() as u64,
             outcome: outcome.word().to_owned(),
         };
-        ran.request.edits = RequestEdits::after_it_was_sent(Room::default());
         filter.on_complete(&ran.request, &summary);
     }
     Ok(ran)
-}
-
-/// Makes one call of a request phase, and its edits once it has ended well; those of the response are for `later`.
-fn request_call<T>(
-    ran: &mut Ran,
-    later: &mut Vec<HeaderEdit>,
-    call: impl FnOnce(&mut Request) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let room = ran.request.host.room();
-    room.open();
-    ran.request.edits = RequestEdits::before_it_is_sent(room);
-    let said = call(&mut ran.request)?;
-    let mut edits = std::mem::take(&mut ran.request.edits);
-    later.append(&mut edits.response_headers.edits);
-    ran.request.host.make(edits);
-    Ok(said)
-}
-
-/// Makes one call of a response phase, and its edits once it has ended well.
-fn response_call<T>(
-    ran: &mut Ran,
-    call: impl FnOnce(&mut Request, &mut Response) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let room = ran.response.host.room(&ran.request.host);
-    room.open();
-    ran.request.edits = RequestEdits::after_it_was_sent(room);
-    ran.response.edits = ResponseEdits::new(room);
-    let said = call(&mut ran.request, &mut ran.response)?;
-    ran.request.host.make(std::mem::take(&mut ran.request.edits));
-    ran.response.host.make(std::mem::take(&mut ran.response.edits));
-    Ok(said)
 }
 
 /// How the exchange ended.
@@ -107,16 +69,11 @@ impl Ended {
 }
 
 #[track_caller]
-fn request_phases<F: Filter>(
-    ran: &mut Ran,
-    filter: &F,
-    chunk_size: usize,
-    later: &mut Vec<HeaderEdit>,
-) -> Result<Ended, Failure> {
+fn request_phases<F: Filter>(ran: &mut Ran, filter: &F, chunk_size: usize) -> Result<Ended, Failure> {
     if !lists::<F>(Phase::Request) {
         return Ok(Ended::Ok);
     }
-    match request_call(ran, later, |request| filter.on_request(request))? {
+    match filter.on_request(&mut ran.request)? {
         Outcome::Continue => {}
         Outcome::Reply(reply) => return Ok(answer(ran, reply)),
         Outcome::TransformBody(transform) => {
@@ -127,8 +84,7 @@ fn request_phases<F: Filter>(
             if ran.request_body.len() as u64 > limit {
                 return Ok(refuse(ran, 413));
             }
-            let body = ran.request_body.clone();
-            match request_call(ran, later, |request| filter.on_request_body(request, body))? {
+            match filter.on_request_body(&mut ran.request, ran.request_body.clone())? {
                 BodyOutcome::Continue => {}
                 BodyOutcome::Replace(body) => ran.request_body = body,
                 BodyOutcome::Reply(reply) => return Ok(answer(ran, reply)),
@@ -143,7 +99,7 @@ fn response_phases<F: Filter>(ran: &mut Ran, filter: &F, chunk_size: usize) -> R
     if !lists::<F>(Phase::Response) {
         return Ok(Ended::Ok);
     }
-    match response_call(ran, |request, response| filter.on_response(request, response))? {
+    match filter.on_response(&mut ran.request, &mut ran.response)? {
         Outcome::Continue => {}
         Outcome::Reply(reply) => return Ok(answer(ran, reply)),
         Outcome::TransformBody(transform) => {
@@ -155,9 +111,7 @@ fn response_phases<F: Filter>(ran: &mut Ran, filter: &F, chunk_size: usize) -> R
                 return Ok(refuse(ran, 502));
             }
             let body = ran.response_body.clone();
-            match response_call(ran, |request, response| {
-                filter.on_response_body(request, response, body)
-            })? {
+            match filter.on_response_body(&mut ran.request, &mut ran.response, body)? {
                 BodyOutcome::Continue => {}
                 BodyOutcome::Replace(body) => ran.response_body = body,
                 BodyOutcome::Reply(reply) => return Ok(answer(ran, reply)),

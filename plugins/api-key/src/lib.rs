@@ -59,17 +59,20 @@ impl Filter for ApiKey {
         let name = &settings.name;
         // RFC 9110 section 11.6.1 wants a challenge with every 401; this scheme is ours and says where the key belongs.
         let challenge = match settings.place {
-            Place::Header => match HeaderName::new(name) {
-                Ok(name) => format!("ApiKey in=\"header\", name=\"{name}\""),
-                Err(_) => return Err(format!("`name`: `{name}` is no header field name").into()),
-            },
+            Place::Header => {
+                let name = HeaderName::new(name).map_err(|_| format!("`name`: `{name}` is no header field name"))?;
+                if settings.strip {
+                    name.check_editable("name")?;
+                }
+                format!("ApiKey in=\"header\", name=\"{name}\"")
+            }
             Place::Query if name.is_empty() => return Err("`name` is empty".into()),
             Place::Query => format!("ApiKey in=\"query\", name=\"{}\"", name.escape_default()),
         };
-        let consumers = consumer::all(std::mem::take(&mut settings.keys))?;
+        settings.consumer_header.check_editable("consumer_header")?;
         Ok(ApiKey {
+            consumers: consumer::all(std::mem::take(&mut settings.keys))?,
             settings,
-            consumers,
             challenge,
         })
     }
@@ -77,7 +80,15 @@ impl Filter for ApiKey {
     fn on_request(&self, request: &mut Request) -> Result<Outcome, Failure> {
         // Whatever comes of this request, nobody but this filter says who the consumer is.
         request.remove_header(&self.settings.consumer_header)?;
-        let consumer = match &*self.given(request) {
+        let name = &self.settings.name;
+        let given = match self.settings.place {
+            Place::Query => request.query_values(name),
+            Place::Header => {
+                let values = request.header_values(name).into_iter();
+                values.map(HeaderValue::into_bytes).collect()
+            }
+        };
+        let consumer = match &*given {
             [key] if !key.is_empty() => Credential::find(&self.consumers, key).ok_or("The API key is not accepted."),
             [] | [_] => Err("An API key is needed."),
             _ => Err("More than one API key was given."),
@@ -91,8 +102,8 @@ impl Filter for ApiKey {
         };
         match self.settings.place {
             _ if !self.settings.strip => {}
-            Place::Header => request.remove_header(&self.settings.name)?,
-            Place::Query => request.remove_query_parameter(&self.settings.name)?,
+            Place::Header => request.remove_header(name)?,
+            Place::Query => request.remove_query_parameter(name)?,
         }
         request.set_header(&self.settings.consumer_header, &consumer.name)?;
         for (name, value) in &consumer.notes {
@@ -100,20 +111,6 @@ impl Filter for ApiKey {
         }
         request.set_note("api-key", &consumer.name)?;
         Ok(Outcome::Continue)
-    }
-}
-
-impl ApiKey {
-    /// Every key that the request gives.
-    fn given(&self, request: &Request) -> Vec<Vec<u8>> {
-        let name = &self.settings.name;
-        match self.settings.place {
-            Place::Query => request.query_values(name),
-            Place::Header => {
-                let values = request.header_values(name).into_iter();
-                values.map(HeaderValue::into_bytes).collect()
-            }
-        }
     }
 }
 

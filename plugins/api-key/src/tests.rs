@@ -115,6 +115,13 @@ fn strip_false_leaves_the_key_for_the_upstream() {
 }
 
 #[test]
+fn a_field_of_the_connection_may_carry_a_key_that_is_only_read() {
+    let filter = filter(json!({ "name": "host", "strip": false, "keys": { "acme": { "key": "k" } } }));
+    let ran = Exchange::get("/").header("host", "k").run(&filter);
+    assert_eq!(ran.note("api-key").as_deref(), Some("acme"));
+}
+
+#[test]
 fn settings_that_cannot_be_meant_are_refused() {
     for (wrong, says) in [
         (json!({ "keys": {} }), "`keys` is empty"),
@@ -140,6 +147,14 @@ fn settings_that_cannot_be_meant_are_refused() {
         (
             json!({ "keys": { "a": { "key": "k" } }, "name": "two words" }),
             "no header field name",
+        ),
+        (
+            json!({ "keys": { "a": { "key": "k" } }, "name": "TE" }),
+            "`name`: `te` belongs to the connection",
+        ),
+        (
+            json!({ "keys": { "a": { "key": "k" } }, "consumer_header": "Host" }),
+            "`consumer_header`: `host` belongs to the connection",
         ),
         (
             json!({ "keys": { "a": { "key": "k" } }, "in": "query", "name": "" }),

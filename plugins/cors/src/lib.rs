@@ -103,11 +103,10 @@ impl Cors {
     fn allowed<'origin>(&self, origin: &'origin str) -> Option<&'origin str> {
         match self.any {
             true => Some("*"),
-            false => self
-                .origins
-                .iter()
-                .any(|pattern| pattern.fits(origin))
-                .then_some(origin),
+            false => {
+                let listed = self.origins.iter().any(|pattern| pattern.matches(origin));
+                listed.then_some(origin)
+            }
         }
     }
 }

@@ -26,20 +26,12 @@ pub struct Edits {
 }
 
 impl Edits {
-    /// Whether a filter may edit these fields.
-    pub(crate) fn check(&self) -> Result<(), SettingsError> {
+    /// Whether a filter may edit these fields. `setting` is where they are written.
+    pub(crate) fn check(&self, setting: &str) -> Result<(), SettingsError> {
         let renamed = self.rename.iter().flat_map(|(from, to)| [from, to]);
         let valued = self.set.keys().chain(self.append.keys());
-        match self
-            .remove
-            .iter()
-            .chain(renamed)
-            .chain(valued)
-            .find(|name| name.is_protected())
-        {
-            Some(name) => Err(format!("`{name}` belongs to the connection: the gateway alone sets it").into()),
-            None => Ok(()),
-        }
+        let mut names = self.remove.iter().chain(renamed).chain(valued);
+        names.try_for_each(|name| name.check_editable(setting))
     }
 
     /// Makes the edits. A value whose placeholders are not there, or hold what no field can hold, is not set; what the

@@ -31,8 +31,8 @@ impl Filter for EditHeaders {
     const PHASES: &'static [Phase] = &[Phase::Request, Phase::Response];
 
     fn new(settings: Settings) -> Result<Self, SettingsError> {
-        settings.request.check()?;
-        settings.response.check()?;
+        settings.request.check("request")?;
+        settings.response.check("response")?;
         Ok(EditHeaders(settings))
     }
 

@@ -171,11 +171,11 @@ fn settings_that_cannot_be_meant_are_refused() {
         ),
         (
             json!({ "request": { "remove": ["Content-Length"] } }),
-            "`content-length` belongs to the connection",
+            "`request`: `content-length` belongs to the connection",
         ),
         (
             json!({ "response": { "rename": { "x": "host" } } }),
-            "`host` belongs to the connection",
+            "`response`: `host` belongs to the connection",
         ),
         (json!({ "request": { "add": {} } }), "add"),
     ] {

@@ -22,11 +22,14 @@ impl Filter for JwtAuth {
     type Settings = Settings;
 
     fn new(settings: Settings) -> Result<Self, SettingsError> {
-        let verifier = Verifier::open(settings.verifier_options()?)?;
-        let place = Place::new(settings.header.clone(), settings.cookie.clone());
+        let mut claimed = settings.claims_to_headers.values();
+        claimed.try_for_each(|header| header.check_editable("claims_to_headers"))?;
+        if settings.strip {
+            settings.header.check_editable("header")?;
+        }
         Ok(JwtAuth {
-            verifier,
-            place,
+            verifier: Verifier::open(settings.verifier_options()?)?,
+            place: Place::new(settings.header.clone(), settings.cookie.clone()),
             settings,
         })
     }
@@ -42,12 +45,12 @@ impl Filter for JwtAuth {
             Ok(None) => return Ok(bearer::missing().into()),
             Err(reply) => return Ok(reply.into()),
         };
-        let claims = match self.verifier.verify(&token) {
+        let claims = match self.verifier.verify(token.as_str()) {
             Ok(claims) => claims,
             Err(error) => return Ok(unverified(&error).into()),
         };
         if self.settings.strip {
-            self.place.take_out(request)?;
+            token.take_out(request)?;
         }
         // A good signature does not make a claim fit for a header field: a line break in it is refused here.
         match self.hand_on(&claims, request) {

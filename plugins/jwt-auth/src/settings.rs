@@ -33,7 +33,7 @@ pub struct Settings {
     /// The field that carries the token: after `Bearer` in `authorization`, with or without it in any other.
     #[serde(default = "default_header")]
     pub(crate) header: HeaderName,
-    /// A cookie that carries the token where the field is not there.
+    /// A cookie that may carry the token instead of the field.
     #[schemars(length(min = 1))]
     pub(crate) cookie: Option<String>,
     /// Fields that tell the upstream what a claim holds. A client's own are always removed.
@@ -75,8 +75,7 @@ impl Settings {
 /// The list; none at all accepts any value. An empty one that was written down would too, which nobody means by it.
 fn accepted(setting: &str, written: Option<&OneOrMany<String>>) -> Result<Vec<String>, SettingsError> {
     let list = written.cloned().map_or_else(Vec::new, OneOrMany::into_vec);
-    let nothing = list.is_empty() && written.is_some();
-    match nothing || list.iter().any(String::is_empty) {
+    match (written.is_some() && list.is_empty()) || list.iter().any(String::is_empty) {
         true => Err(format!("`{setting}` is empty: leave it out to accept any").into()),
         false => Ok(list),
     }

@@ -80,6 +80,7 @@ fn more_than_one_token_is_a_bad_request() {
     for exchange in [
         bearer("good").header("authorization", "Bearer bad"),
         bearer("good").header("authorization", "Basic x"),
+        bearer("good").header("cookie", "id=bad"),
         Exchange::get("/").header("cookie", "id=good; id=bad"),
         Exchange::get("/").header("authorization", &b"Bearer \xff"[..]),
     ] {
@@ -103,6 +104,10 @@ fn a_cookie_carries_the_token_where_the_field_does_not() {
 
     let ran = Exchange::get("/").header("cookie", "id=good").run(&filter);
     assert_eq!(ran.request().header("cookie"), None);
+
+    let basic = Exchange::get("/").header("authorization", "Basic x");
+    let ran = basic.header("cookie", "id=good").run(&filter);
+    assert_eq!(ran.request().header("authorization").unwrap(), "Basic x");
 
     let ran = Exchange::get("/").header("cookie", "a=1; b=2").run(&filter);
     assert_eq!(ran.replied().unwrap().status(), 401);
@@ -242,6 +247,14 @@ fn settings_that_cannot_be_meant_are_refused() {
         (
             json!({ "algorithms": ["HS256"], "secret": "s", "issuer": ["a", ""] }),
             "`issuer` is empty",
+        ),
+        (
+            json!({ "algorithms": ["HS256"], "secret": "s", "header": "Host" }),
+            "`header`: `host` belongs to the connection",
+        ),
+        (
+            json!({ "algorithms": ["HS256"], "secret": "s", "strip": false, "claims_to_headers": { "sub": "host" } }),
+            "`claims_to_headers`: `host` belongs to the connection",
         ),
         (json!({ "algorithms": ["HS256"], "secret": "s", "isuer": "x" }), "isuer"),
     ] {

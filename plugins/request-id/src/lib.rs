@@ -31,6 +31,7 @@ impl Filter for RequestId {
     const PHASES: &'static [Phase] = &[Phase::Request, Phase::Response];
 
     fn new(settings: Settings) -> Result<Self, SettingsError> {
+        settings.header.check_editable("header")?;
         Ok(RequestId {
             header: settings.header,
             trust: settings.trust,
@@ -134,6 +135,7 @@ mod tests {
     fn settings_that_cannot_be_meant_are_refused() {
         for wrong in [
             json!({ "header": "two words" }),
+            json!({ "header": "Host" }),
             json!({ "trust": "yes" }),
             json!({ "name": "x" }),
         ] {

@@ -90,7 +90,7 @@ impl Filter for RewriteBody {
 impl RewriteBody {
     /// Rewrites the body of a message, if it is of a type that is rewritten, and not compressed.
     fn rewrite(&self, list: &Rc<Replacements>, message: &mut impl Message) -> Result<Outcome, Failure> {
-        let listed = |value: HeaderValue| self.content_types.iter().any(|range| range.holds(&value));
+        let listed = |value: HeaderValue| self.content_types.iter().any(|range| range.matches(&value));
         let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         if list.list.is_empty()
             || !message.header("content-type").is_some_and(listed)

@@ -256,7 +256,7 @@ fn settings_that_cannot_be_meant_are_refused() {
             "is no media range: write `text/*`",
         ),
         (
-            json!({ "response": rule, "content_types": ["*/*"] }),
+            json!({ "response": rule, "content_types": ["*/*+*"] }),
             "is no media range: write `text/*`",
         ),
     ] {

@@ -59,6 +59,9 @@ impl Filter for TokenAuth {
         if settings.tokens.is_empty() {
             return Err("`tokens` is empty: nothing could pass".into());
         }
+        if settings.strip {
+            settings.header.check_editable("header")?;
+        }
         // RFC 9110 section 11.6.1 wants a challenge with every 401. Without a scheme of the operator's, the challenge
         // names the field.
         let challenge = match &settings.scheme {

@@ -146,6 +146,7 @@ fn settings_that_cannot_be_meant_are_refused() {
         json!({ "tokens": [""] }),
         json!({ "tokens": ["sha256:abc"] }),
         json!({ "tokens": ["a"], "header": "two words" }),
+        json!({ "tokens": ["a"], "header": "host" }),
         json!({ "tokens": ["a"], "token": "b" }),
         json!({ "tokens": ["a"], "invalid": { "status": 200 } }),
     ] {

@@ -41,6 +41,20 @@ async fn a_hashed_key_is_accepted_like_a_plain_one() {
 }
 
 #[tokio::test]
+async fn a_hash_is_no_key() {
+    let upstream = Upstream::answering("").await;
+    let gateway = filtering(&upstream, &format!("{{ use = 'api-key', settings = {{ {KEYS} }} }}")).await;
+    let hash = "f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7";
+
+    for wrong in ["hunter3", hash, &format!("sha256:{hash}")] {
+        let request = gateway.request("GET", "/").header("x-api-key", wrong);
+        assert_eq!(request.send().await.status(), 401, "{wrong}");
+    }
+
+    assert_eq!(upstream.requests(), 0);
+}
+
+#[tokio::test]
 async fn anything_else_is_401() {
     let upstream = Upstream::answering("").await;
     let gateway = filtering(&upstream, &format!("{{ use = 'api-key', settings = {{ {KEYS} }} }}")).await;

@@ -1,6 +1,6 @@
 //! `token-auth`
 
-use portcullis_tests::Upstream;
+use portcullis_tests::{Gateway, Upstream};
 use serde_json::json;
 
 use super::filtering;
@@ -44,6 +44,44 @@ async fn a_token_is_missing_invalid_or_lets_the_request_pass() {
             "inside"
         );
     }
+}
+
+#[tokio::test]
+async fn a_token_may_be_listed_by_its_hash() {
+    let upstream = Upstream::answering("inside").await;
+    // printf '%s' hunter2 | sha256sum
+    let hash = "sha256:f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7";
+    let settings = format!("{{ tokens = ['plain', '{hash}'] }}");
+    let gateway = filtering(&upstream, &format!("{{ use = 'token-auth', settings = {settings} }}")).await;
+    let with = async |token: &str| {
+        let request = gateway.request("GET", "/").header("x-access-tokens", token);
+        request.send().await
+    };
+
+    assert_eq!(
+        (with("hunter2").await.text(), with("plain").await.text()),
+        ("inside".to_owned(), "inside".to_owned())
+    );
+    for wrong in ["hunter3", "Hunter2", "hunter2,plain", hash, &hash["sha256:".len()..]] {
+        let refused = with(wrong).await;
+        assert_eq!(
+            (refused.status(), refused.json()),
+            (401, json!({ "message": "Token is invalid!" })),
+            "{wrong}"
+        );
+    }
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_hash_that_is_none_is_refused_with_its_place_and_not_shown() {
+    let said = Gateway::refused(
+        "[[route]]\nmatch = '/'\nrespond = {}\nfilters = [{ use = 'token-auth', settings = { tokens = ['sha256:hush'] } }]",
+    )
+    .await;
+
+    assert!(said.contains("portcullis.toml:") && said.contains("tokens"), "{said}");
+    assert!(said.contains("64 hexadecimal digits"), "{said}");
 }
 
 #[tokio::test]

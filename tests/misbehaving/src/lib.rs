@@ -3,6 +3,7 @@
 //! Some acts do well instead, in phases that no standard plugin takes part in.
 
 mod bodies;
+mod edits;
 mod waste;
 
 use std::cell::{Cell, RefCell};
@@ -22,6 +23,9 @@ use crate::bodies::{Double, Spoil};
 pub struct Settings {
     /// What to do wrong.
     act: Act,
+    /// What acts write that are there twice.
+    #[serde(default)]
+    word: String,
 }
 
 /// A wrong. Those without a phase in their name happen in the request phase.
@@ -66,8 +70,14 @@ pub enum Act {
     BadReplyHeader,
     /// Replies with a field that belongs to the connection.
     FramingReply,
-    /// Edits the request, then panics.
+    /// Edits whatever there is, then panics.
     EditAndPanic,
+    /// Returns an error, and in later phases sets `x-marked`.
+    FailThenMark,
+    /// Edits whatever there is, then returns an error.
+    EditAndFail,
+    /// Edits whatever there is, then computes for ever.
+    EditAndLoop,
     /// Asks for the body, and panics at the sight of it.
     PanicAtBody,
     /// Asks for more of the body than it may.
@@ -104,6 +114,14 @@ pub enum Act {
     Double,
     /// Does well: logs what became of the exchange.
     LogTheEnd,
+    /// Does well: edits the response in the request phase, and tells in the response phase what is there of it.
+    EditAhead,
+    /// Does well: edits the response in the request phase, and replies.
+    EditAheadAndReply,
+    /// Does well: edits the request, and replies with what it then reads of it.
+    ReadOwnEdits,
+    /// Does well: edits the response, and replies with what it then reads of it.
+    ReadOwnEditsAtResponse,
 }
 
 /// What is asked for of a body.
@@ -111,6 +129,7 @@ const BODY: u64 = 1024;
 
 struct Misbehaving {
     act: Act,
+    word: String,
     calls: Cell<u32>,
     hoard: RefCell<Vec<Vec<u8>>>,
 }
@@ -131,6 +150,7 @@ impl Filter for Misbehaving {
             Act::RefuseSettings => Err("as told: these settings will not do".into()),
             act => Ok(Misbehaving {
                 act,
+                word: settings.word,
                 calls: Cell::new(0),
                 hoard: RefCell::default(),
             }),
@@ -157,7 +177,7 @@ impl Filter for Misbehaving {
                 request.set_header("x-calls", calls.to_string())?;
                 assert!(calls < 3, "as told, at the third call");
             }
-            Act::BadHeaders => bad_headers(request)?,
+            Act::BadHeaders => edits::not_allowed(request)?,
             Act::ManyHeaders => while request.append_header("x-many", "x".repeat(1000)).is_ok() {},
             Act::HugeNote => request.set_note("huge", &"x".repeat(8 << 20))?,
             Act::HugeLog => log::warn("line\nbreak \u{1b}[31m ".repeat(50_000)),
@@ -165,14 +185,21 @@ impl Filter for Misbehaving {
             Act::BadReplyStatus => return Ok(Reply::new(42).into()),
             Act::BadReplyHeader => return Ok(Reply::new(200).header("not a name", "x\r\nset-cookie: a=b").into()),
             Act::FramingReply => return Ok(Reply::new(200).header("content-length", "9999").body("short").into()),
-            Act::EditAndPanic => {
-                request.set_header("x-edited", "half")?;
-                request.remove_header("x-kept")?;
-                request.set_path("/elsewhere")?;
-                request.set_query(Some("changed=1"))?;
-                request.set_note("changed", "yes")?;
-                panic!("as told, half-way");
+            Act::FailThenMark => return Err(Failure::new("as told")),
+            Act::EditAndPanic | Act::EditAndFail | Act::EditAndLoop => {
+                edits::whatever_there_is(request)?;
+                match self.act {
+                    Act::EditAndPanic => panic!("as told, half-way"),
+                    Act::EditAndFail => return Err(Failure::new("as told, half-way")),
+                    _ => waste::time(),
+                }
             }
+            Act::EditAhead => edits::ahead(request, &self.word)?,
+            Act::EditAheadAndReply => {
+                edits::ahead(request, &self.word)?;
+                return Ok(Reply::text(418, "answered by the filter").into());
+            }
+            Act::ReadOwnEdits => return Ok(edits::read_back(request)?.into()),
             Act::Sleep => waste::a_minute(),
             Act::PanicWhenTold => assert!(request.header("x-panic").is_none(), "as told, by the request"),
             Act::PanicAtBody | Act::ShoutRequest | Act::ReplyAtBody => return Ok(Outcome::BufferBody(BODY)),
@@ -192,8 +219,9 @@ impl Filter for Misbehaving {
         })
     }
 
-    fn on_response(&self, _: &mut Request, response: &mut Response) -> Result<Outcome, Failure> {
+    fn on_response(&self, request: &mut Request, response: &mut Response) -> Result<Outcome, Failure> {
         match self.act {
+            Act::FailThenMark => response.set_header("x-marked", "yes")?,
             Act::PanicAtResponse => {
                 response.set_header("x-edited", "half")?;
                 response.set_status(299)?;
@@ -205,6 +233,8 @@ impl Filter for Misbehaving {
             }
             Act::ShoutResponse | Act::ReplyAtResponseBody => return Ok(Outcome::BufferBody(BODY)),
             Act::Double => return Ok(Outcome::transform(Double)),
+            Act::EditAhead => edits::tell(response, &self.word)?,
+            Act::ReadOwnEditsAtResponse => return Ok(edits::read_back_response(request, response)?.into()),
             _ => {}
         }
         Ok(Outcome::Continue)
@@ -235,26 +265,3 @@ impl Filter for Misbehaving {
 }
 
 register_filter!(Misbehaving);
-
-/// Tries edits that must be refused; the last header says how they were.
-fn bad_headers(request: &mut Request) -> Result<(), Failure> {
-    let refused = [
-        request.set_header("", "x"),
-        request.set_header("not a name", "x"),
-        request.set_header("x-mine\r\nx-other", "x"),
-        request.set_header("x-mine", "x\r\nx-other: y"),
-        request.set_header("x-mine", [b'x', 0]),
-        request.set_header("content-length", "7"),
-        request.append_header("Transfer-Encoding", "gzip"),
-        request.remove_header("host"),
-        request.set_path("no slash"),
-        request.set_path("/a/../../b"),
-        request.set_query(Some("a b\r\n")),
-    ]
-    .map(|result| match result {
-        Ok(()) => "passed".to_owned(),
-        Err(error) => format!("{error:?}"),
-    });
-    request.set_header("x-refused", refused.join(","))?;
-    Ok(())
-}

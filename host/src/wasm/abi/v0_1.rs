@@ -5,7 +5,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-use crate::pipeline::edit::{self, Edits, HeaderEdit};
+use crate::pipeline::edit::{self, Refused, Side};
 use crate::wasm::instance::HostState;
 
 wasmtime::component::bindgen!({
@@ -24,7 +24,25 @@ wasmtime::component::bindgen!({
 
 pub(crate) use self::exports::portcullis::filter::filter as guest;
 pub(crate) use self::portcullis::filter as host;
-use self::portcullis::filter::http as wit;
+use self::portcullis::filter::http::{EditError, Field};
+
+type Edited = wasmtime::Result<Result<(), EditError>>;
+
+impl From<Refused> for EditError {
+    fn from(refused: Refused) -> EditError {
+        match refused {
+            Refused::InvalidName => EditError::InvalidName,
+            Refused::InvalidValue => EditError::InvalidValue,
+            Refused::Protected => EditError::Protected,
+            Refused::TooLarge => EditError::TooLarge,
+            Refused::TooLate => EditError::TooLate,
+        }
+    }
+}
+
+fn edited(result: Result<(), Refused>) -> Edited {
+    Ok(result.map_err(EditError::from))
+}
 
 fn first(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
     headers.get(name).map(|value| value.as_bytes().to_vec())
@@ -38,8 +56,8 @@ fn every(headers: &HeaderMap, name: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn fields(headers: &HeaderMap) -> Vec<wit::Field> {
-    let field = |(name, value): (&HeaderName, &HeaderValue)| wit::Field {
+fn fields(headers: &HeaderMap) -> Vec<Field> {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| Field {
         name: name.as_str().to_owned(),
         value: value.as_bytes().to_vec(),
     };
@@ -73,6 +91,17 @@ impl host::request::Host for HostState {
         Ok(self.request()?.target.query().map(str::to_owned))
     }
 
+    fn set_path(&mut self, path: String) -> Edited {
+        edited(self.unsent()?.and_then(|request| edit::set_path(request, &path)))
+    }
+
+    fn set_query(&mut self, query: Option<String>) -> Edited {
+        edited(
+            self.unsent()?
+                .and_then(|request| edit::set_query(request, query.as_deref())),
+        )
+    }
+
     fn route(&mut self) -> wasmtime::Result<String> {
         Ok(self.request()?.route.name.to_string())
     }
@@ -82,7 +111,7 @@ impl host::request::Host for HostState {
     }
 
     fn client_address(&mut self) -> wasmtime::Result<String> {
-        Ok(self.request()?.client.to_string())
+        Ok(self.request()?.client_text())
     }
 
     fn header(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
@@ -93,92 +122,93 @@ impl host::request::Host for HostState {
         Ok(every(&self.request()?.headers, &name))
     }
 
-    fn headers(&mut self) -> wasmtime::Result<Vec<wit::Field>> {
+    fn headers(&mut self) -> wasmtime::Result<Vec<Field>> {
         Ok(fields(&self.request()?.headers))
+    }
+
+    fn set_header(&mut self, name: String, value: Vec<u8>) -> Edited {
+        edited(
+            self.unsent()?
+                .and_then(|request| edit::set_header(request, Side::Request, &name, value)),
+        )
+    }
+
+    fn append_header(&mut self, name: String, value: Vec<u8>) -> Edited {
+        edited(
+            self.unsent()?
+                .and_then(|request| edit::append_header(request, Side::Request, &name, value)),
+        )
+    }
+
+    fn remove_header(&mut self, name: String) -> Edited {
+        edited(
+            self.unsent()?
+                .and_then(|request| edit::remove_header(request, Side::Request, &name)),
+        )
+    }
+
+    fn set_response_header(&mut self, name: String, value: Vec<u8>) -> Edited {
+        edited(
+            self.unsent()?
+                .and_then(|request| edit::set_response_header(request, &name, value)),
+        )
+    }
+
+    fn append_response_header(&mut self, name: String, value: Vec<u8>) -> Edited {
+        edited(
+            self.unsent()?
+                .and_then(|request| edit::append_response_header(request, &name, value)),
+        )
+    }
+
+    fn remove_response_header(&mut self, name: String) -> Edited {
+        edited(
+            self.unsent()?
+                .and_then(|request| edit::remove_response_header(request, &name)),
+        )
     }
 
     fn note(&mut self, name: String) -> wasmtime::Result<Option<String>> {
         Ok(self.request()?.note(&name).map(str::to_owned))
     }
+
+    fn set_note(&mut self, name: String, value: String) -> Edited {
+        edited(edit::set_note(self.request()?, name, value))
+    }
 }
 
 impl host::response::Host for HostState {
     fn status(&mut self) -> wasmtime::Result<u16> {
-        Ok(self.response()?.status.as_u16())
+        Ok(self.answered()?.response.status.as_u16())
+    }
+
+    fn set_status(&mut self, status: u16) -> Edited {
+        edited(edit::set_status(self.answered()?, status))
     }
 
     fn header(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(first(&self.response()?.headers, &name))
+        Ok(first(&self.answered()?.response.headers, &name))
     }
 
     fn header_values(&mut self, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
-        Ok(every(&self.response()?.headers, &name))
+        Ok(every(&self.answered()?.response.headers, &name))
     }
 
-    fn headers(&mut self) -> wasmtime::Result<Vec<wit::Field>> {
-        Ok(fields(&self.response()?.headers))
+    fn headers(&mut self) -> wasmtime::Result<Vec<Field>> {
+        Ok(fields(&self.answered()?.response.headers))
     }
-}
 
-impl From<edit::Room> for wit::Room {
-    fn from(room: edit::Room) -> wit::Room {
-        wit::Room {
-            bytes: room.bytes,
-            fields: room.fields,
-            notes: room.notes,
-        }
+    fn set_header(&mut self, name: String, value: Vec<u8>) -> Edited {
+        edited(edit::set_header(self.answered()?, Side::Response, &name, value))
     }
-}
 
-/// A filter's edits of a request, each with names and values that can be sent; or why one cannot.
-pub(crate) fn request_edits(edits: wit::RequestEdits) -> Result<Edits, String> {
-    Ok(Edits {
-        path: edits.path,
-        query: edits.query,
-        status: None,
-        headers: header_edits(edits.headers)?,
-        response_headers: header_edits(edits.response_headers)?,
-        notes: notes(edits.notes),
-    })
-}
+    fn append_header(&mut self, name: String, value: Vec<u8>) -> Edited {
+        edited(edit::append_header(self.answered()?, Side::Response, &name, value))
+    }
 
-/// A filter's edits of a response.
-pub(crate) fn response_edits(edits: wit::ResponseEdits) -> Result<Edits, String> {
-    Ok(Edits {
-        status: edits.status,
-        headers: header_edits(edits.headers)?,
-        notes: notes(edits.notes),
-        ..Edits::default()
-    })
-}
-
-fn header_edits(edits: Vec<wit::HeaderEdit>) -> Result<Vec<HeaderEdit>, String> {
-    edits.into_iter().map(header_edit).collect()
-}
-
-fn header_edit(edit: wit::HeaderEdit) -> Result<HeaderEdit, String> {
-    let checked = |field: wit::Field| {
-        edit::field(&field.name, field.value)
-            .map_err(|refused| format!("edit of the header {:?}: {refused}", cut(&field.name)))
-    };
-    Ok(match edit {
-        wit::HeaderEdit::Set(field) => {
-            let (name, value) = checked(field)?;
-            HeaderEdit::Set(name, value)
-        }
-        wit::HeaderEdit::Append(field) => {
-            let (name, value) = checked(field)?;
-            HeaderEdit::Append(name, value)
-        }
-        wit::HeaderEdit::Remove(name) => {
-            let refused = |refused| format!("edit of the header {:?}: {refused}", cut(&name));
-            HeaderEdit::Remove(edit::field_name(&name).map_err(refused)?)
-        }
-    })
-}
-
-fn notes(notes: Vec<wit::Note>) -> Vec<(String, String)> {
-    notes.into_iter().map(|note| (note.name, note.value)).collect()
+    fn remove_header(&mut self, name: String) -> Edited {
+        edited(edit::remove_header(self.answered()?, Side::Response, &name))
+    }
 }
 
 /// A filter's reply as the gateway will send it, or why it cannot be sent.
@@ -238,7 +268,7 @@ mod tests {
     fn a_reply_with_a_malformed_header_is_refused_with_its_name() {
         let bad = guest::Reply {
             status: 200,
-            headers: vec![wit::Field {
+            headers: vec![Field {
                 name: "x y".into(),
                 value: vec![],
             }],
@@ -248,23 +278,6 @@ mod tests {
         let refused = reply(bad).err().unwrap_or_default();
 
         assert!(refused.contains("x y"), "{refused}");
-    }
-
-    #[test]
-    fn an_edit_that_cannot_be_made_is_refused_with_its_name() {
-        let field = |name: &str, value: &[u8]| wit::Field {
-            name: name.into(),
-            value: value.into(),
-        };
-        for bad in [
-            wit::HeaderEdit::Set(field("x y", b"1")),
-            wit::HeaderEdit::Append(field("content-length", b"1")),
-            wit::HeaderEdit::Append(field("x-a", b"1\r\nx-b: 2")),
-            wit::HeaderEdit::Remove("connection".into()),
-        ] {
-            let refused = header_edits(vec![bad]).err().unwrap_or_default();
-            assert!(refused.starts_with("edit of the header \""), "{refused}");
-        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! are known to read a path differently.
 
 /// The normal form, or none where the path is refused.
-pub(crate) fn normalised(path: &str) -> Option<String> {
+pub(super) fn normalised(path: &str) -> Option<String> {
     let Some(inner) = path.strip_prefix('/') else {
         return path.is_empty().then(|| "/".to_owned());
     };

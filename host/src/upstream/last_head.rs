@@ -1,0 +1,134 @@
+//! The head that a connection sent last, to be sent again where the connection turns out to be dead.
+//!
+//! A request is hardly ever sent twice, and nobody knows beforehand which one: what counts is the price of being able to.
+//! Here it is one copy of bytes on their way to the socket; a copy of the request would take a reference to each name and
+//! value.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+/// The head of the request that an HTTP/1 connection was given last.
+#[derive(Debug, Default)]
+pub(crate) struct LastHead {
+    expected: Cell<bool>,
+    bytes: RefCell<Vec<u8>>,
+}
+
+impl LastHead {
+    /// What is written next is a head.
+    pub(crate) fn expect(&self) {
+        self.expected.set(true);
+        self.bytes.borrow_mut().clear();
+    }
+
+    /// The protocol wants to write this. It writes heads whole, however much of them the socket then takes.
+    fn offered(&self, bytes: &[u8]) {
+        if self.expected.get() && !bytes.is_empty() {
+            self.expected.set(false);
+            self.bytes.borrow_mut().extend_from_slice(bytes);
+        }
+    }
+
+    /// The fields of the head, if it is that of a request with this method and target.
+    pub(crate) fn fields(&self, method: &Method, target: &str) -> Option<HeaderMap> {
+        let bytes = self.bytes.borrow();
+        let mut lines = bytes.strip_suffix(b"\r\n\r\n")?.split(|byte| *byte == b'\n');
+        let line = lines.next()?.trim_ascii_end();
+        if line != format!("{method} {target} HTTP/1.1").as_bytes() {
+            return None;
+        }
+        lines.map(field).collect()
+    }
+}
+
+/// `name: value`, as the protocol wrote it.
+fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+}
+
+/// The socket of an HTTP/1 connection to a target, with the head that went out by it last.
+pub(crate) struct TargetIo<S> {
+    pub(crate) socket: S,
+    pub(crate) head: Rc<LastHead>,
+}
+
+impl<S: Read + Unpin> Read for TargetIo<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
+    }
+}
+
+impl<S: Write + Unpin> Write for TargetIo<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let io = self.get_mut();
+        io.head.offered(buf);
+        Pin::new(&mut io.socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let io = self.get_mut();
+        // A head comes before its body, in a piece of its own.
+        io.head.offered(bufs.first().map_or(&[][..], |first| first));
+        Pin::new(&mut io.socket).poll_write_vectored(cx, bufs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_head_come_back_as_they_were() {
+        let head = LastHead::default();
+        head.offered(b"what is not expected is not kept");
+        head.expect();
+        head.offered(b"GET /a?b HTTP/1.1\r\nhost: a:1\r\nx: \r\nx: 1: 2\r\ny: \xff\r\n\r\n");
+        head.offered(b"a body");
+
+        let fields = head.fields(&Method::GET, "/a?b").unwrap();
+
+        assert_eq!(fields["host"], "a:1");
+        assert_eq!(fields.get_all("x").iter().collect::<Vec<_>>(), ["", "1: 2"]);
+        assert_eq!(fields["y"].as_bytes(), b"\xff");
+        assert_eq!(fields.len(), 4);
+    }
+
+    #[test]
+    fn the_head_of_another_request_or_half_a_head_is_none() {
+        let head = LastHead::default();
+        assert_eq!(head.fields(&Method::GET, "/a"), None);
+        head.expect();
+        head.offered(b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(head.fields(&Method::GET, "/b"), None);
+        assert_eq!(head.fields(&Method::PUT, "/a"), None);
+        assert!(head.fields(&Method::GET, "/a").is_some());
+        head.expect();
+        assert_eq!(head.fields(&Method::GET, "/a"), None);
+        head.offered(b"GET /a HTTP/1.1\r\nhost: a\r\n");
+        assert_eq!(head.fields(&Method::GET, "/a"), None);
+    }
+}
