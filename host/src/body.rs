@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use crate::pipeline::body::Transformed;
 use crate::rejection::Rejection;
 use crate::server::activity::Activity;
+use crate::server::hop_by_hop;
 use crate::server::wait::Watch;
 use crate::upstream::UpstreamBody;
 
@@ -147,7 +148,7 @@ impl HttpBody for Body {
 pub(crate) struct ClientBodyState {
     pub(crate) read: Cell<u64>,
     pub(crate) failure: Cell<Option<BodyError>>,
-    /// When its last byte was sent on.
+    /// When its last byte was handed on.
     pub(crate) ended: Cell<Option<Instant>>,
 }
 
@@ -190,11 +191,12 @@ impl ClientBody {
                 if read > self.limit {
                     return Poll::Ready(Some(Err(self.fail(BodyError::TooLarge))));
                 }
-                // Nothing follows trailers, and who sends them on need not ask.
-                if frame.is_trailers() || self.incoming.is_end_stream() {
+                // Nothing follows trailers or the last byte of a known length, and who sends them on need not ask.
+                let whole = self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0);
+                if frame.is_trailers() || whole {
                     self.state.ended.set(Some(Instant::now()));
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(hop_by_hop::without_forbidden_trailers(frame))))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(self.fail(if is_malformed(&error) {
                 BodyError::Malformed

@@ -48,6 +48,8 @@ pub(crate) enum Side {
 #[derive(Debug)]
 pub(crate) enum Edit {
     Header(Side, HeaderName, SmallVec<[HeaderValue; 1]>),
+    /// The field had so many values before.
+    Appended(Side, HeaderName, usize),
     Target(PathAndQuery),
     Status(StatusCode),
     Note(String, Option<String>),
@@ -78,16 +80,26 @@ impl Exchange {
     /// The call went well: its changes stay.
     pub(crate) fn keep_edits(&mut self) {
         self.undo.clear();
+        self.room_kept = self.room;
     }
 
     /// The call failed: the exchange is as it was before.
     pub(crate) fn undo_edits(&mut self) {
+        self.room = self.room_kept;
         while let Some(edit) = self.undo.pop() {
             match edit {
                 Edit::Header(side, name, values) => {
                     let headers = self.headers_of(side);
                     headers.remove(&name);
                     for value in values {
+                        headers.append(name.clone(), value);
+                    }
+                }
+                Edit::Appended(side, name, count) => {
+                    let headers = self.headers_of(side);
+                    let before: Vec<_> = headers.get_all(&name).iter().take(count).cloned().collect();
+                    headers.remove(&name);
+                    for value in before {
                         headers.append(name.clone(), value);
                     }
                 }
@@ -137,12 +149,17 @@ impl Exchange {
         }
     }
 
-    fn remember_header(&mut self, side: Side, name: &HeaderName) {
-        let before = match self.headers_of(side).entry(name) {
+    /// Remembers all values of a field. Each beyond the first is charged for, or a few edits could keep a great many.
+    fn remember_header(&mut self, side: Side, name: &HeaderName) -> Result<(), Refused> {
+        let before: SmallVec<[HeaderValue; 1]> = match self.headers_of(side).entry(name) {
             header::Entry::Vacant(_) => SmallVec::new(),
             header::Entry::Occupied(entry) => entry.iter().cloned().collect(),
         };
+        if before.len() > 1 {
+            self.take_room(RECORD * (before.len() - 2))?;
+        }
         self.undo.push(Edit::Header(side, name.clone(), before));
+        Ok(())
     }
 
     fn do_later(&mut self, edit: HeaderEdit) -> Result<(), Refused> {
@@ -171,7 +188,7 @@ pub(crate) fn set_header(exchange: &mut Exchange, side: Side, name: &str, value:
     if exchange.headers_of(side).len() >= MAX_FIELDS {
         return Err(Refused::TooLarge);
     }
-    exchange.remember_header(side, &name);
+    exchange.remember_header(side, &name)?;
     exchange.headers_of(side).insert(name, value);
     Ok(())
 }
@@ -183,7 +200,8 @@ pub(crate) fn append_header(exchange: &mut Exchange, side: Side, name: &str, val
     if exchange.headers_of(side).len() >= MAX_FIELDS {
         return Err(Refused::TooLarge);
     }
-    exchange.remember_header(side, &name);
+    let before = exchange.headers_of(side).get_all(&name).iter().count();
+    exchange.undo.push(Edit::Appended(side, name.clone(), before));
     exchange.headers_of(side).append(name, value);
     Ok(())
 }
@@ -193,7 +211,7 @@ pub(crate) fn remove_header(exchange: &mut Exchange, side: Side, name: &str) -> 
     let name = field_name(name)?;
     if exchange.headers_of(side).contains_key(&name) {
         exchange.take_room(0)?;
-        exchange.remember_header(side, &name);
+        exchange.remember_header(side, &name)?;
         exchange.headers_of(side).remove(&name);
     }
     Ok(())
@@ -350,7 +368,10 @@ mod tests {
         set_note(&mut exchange, "who".into(), "bob".into()).unwrap();
         set_note(&mut exchange, "new".into(), "note".into()).unwrap();
         set_status(&mut exchange, 404).unwrap();
+        append_header(&mut exchange, Side::Request, "x-kept", b"four".to_vec()).unwrap();
+        let room = exchange.room_kept;
         exchange.undo_edits();
+        assert_eq!(exchange.room, room, "a failed call takes nothing of the others' room");
 
         assert_eq!(
             (

@@ -60,6 +60,8 @@ pub struct Exchange {
     pub(crate) later: Vec<(usize, HeaderEdit)>,
     /// Bytes that filters may still add to headers and notes.
     pub(crate) room: usize,
+    /// The same before the call at hand.
+    pub(crate) room_kept: usize,
     id: Option<ExchangeId>,
 }
 
@@ -129,6 +131,7 @@ impl Exchange {
             skipped: Vec::new(),
             later: Vec::new(),
             room: ROOM,
+            room_kept: ROOM,
             id: None,
         })
     }

@@ -136,6 +136,8 @@ impl Completion {
 impl Drop for Completion {
     fn drop(&mut self) {
         self.connection.activity.end_exchange();
+        // A call that was abandoned half-way, since the client has gone, leaves nothing behind either.
+        self.exchange.undo_edits();
         if self.sent != Sent::All && !matches!(self.outcome, Outcome::Broken(_)) {
             self.outcome = Outcome::ClientGone;
             if self.sent == Sent::Nothing

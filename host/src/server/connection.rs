@@ -42,7 +42,7 @@ pub(super) struct Connection {
 const BUFFER: usize = 128 << 10;
 
 /// How many times the limit of a header section the protocol itself lets an HTTP/2 client send.
-const HEADER_LIST: usize = 4;
+const HEADER_LIST: usize = 2;
 
 /// What an HTTP/2 client says first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -1,6 +1,8 @@
 //! Fields that belong to one connection and go no further (RFC 9110 section 7.6.1).
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http_body::Frame;
 use smallvec::SmallVec;
 
 /// Whether a field belongs to the connection it came over.
@@ -74,6 +76,40 @@ fn may_be_named(name: &HeaderName) -> bool {
     .contains(name)
 }
 
+/// A frame of a body on its way on: trailers lose what belongs to the connection, and what must stand before the body, where
+/// it is looked at (RFC 9110 section 6.5.1: framing, routing, authentication, and how the content is to be read).
+pub(crate) fn without_forbidden_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            strip(&mut trailers);
+            for name in NO_TRAILERS {
+                trailers.remove(name);
+            }
+            Frame::trailers(trailers)
+        }
+        Err(data) => data,
+    }
+}
+
+const NO_TRAILERS: [HeaderName; 16] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::TE,
+    header::TRAILER,
+    header::EXPECT,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::FORWARDED,
+    header::VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +151,25 @@ mod tests {
     fn trailers_stay_welcome() {
         assert_eq!(stripped(&[("te", "trailers, deflate"), ("connection", "te")]), ["te"]);
         assert_eq!(stripped(&[("te", "deflate"), ("connection", "te")]), [""; 0]);
+    }
+
+    #[test]
+    fn trailers_carry_nothing_that_had_to_come_first() {
+        let mut trailers = HeaderMap::new();
+        for name in [
+            "host",
+            "content-length",
+            "authorization",
+            "keep-alive",
+            "x-forwarded-for",
+            "x-checksum",
+        ] {
+            trailers.append(name, HeaderValue::from_static("1"));
+        }
+        let left = without_forbidden_trailers(Frame::trailers(trailers))
+            .into_trailers()
+            .unwrap();
+        assert_eq!(left.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-checksum"]);
+        assert!(without_forbidden_trailers(Frame::data(Bytes::new())).is_data());
     }
 }

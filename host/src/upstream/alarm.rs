@@ -1,9 +1,10 @@
 //! A timer for one wait after the other.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
 /// Tells a task when it has waited for too long.
@@ -31,7 +32,8 @@ impl Alarm {
         }
         self.task = Some(cx.waker().clone());
         loop {
-            ready!(timer.as_mut().poll(cx));
+            // The task's budget must not keep the timer from being set: it is what wakes the task.
+            ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
             if Instant::now() >= due.into_std() {
                 return Poll::Ready(());
             }

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 
 use super::{Alarm, Lease};
 use crate::body::{BodyError, ClientBodyState};
+use crate::server::hop_by_hop;
 
 /// A response's body while it streams. Its connection is given back when it ends, and closed when it is dropped before.
 pub(crate) struct UpstreamBody {
@@ -54,7 +55,7 @@ impl UpstreamBody {
                 if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.ended();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(hop_by_hop::without_forbidden_trailers(frame))))
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(%error, "upstream broke off in the middle of a response");

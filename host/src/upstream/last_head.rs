@@ -1,4 +1,4 @@
-//! The head that a connection sent last, to be sent again where the connection turns out to be dead.
+//! The last head of a connection that may be sent again, where the connection turns out to be dead.
 //!
 //! A request is hardly ever sent twice, and nobody knows beforehand which one: what counts is the price of being able to.
 //! Here it is one copy of bytes on their way to the socket; a copy of the request would take a reference to each name and
@@ -13,6 +13,9 @@ use std::task::{Context, Poll};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
+/// Bytes that a connection keeps for its heads: most are smaller.
+const KEPT: usize = 4096;
+
 /// The head of the request that an HTTP/1 connection was given last.
 #[derive(Debug, Default)]
 pub(crate) struct LastHead {
@@ -24,7 +27,10 @@ impl LastHead {
     /// What is written next is a head.
     pub(crate) fn expect(&self) {
         self.expected.set(true);
-        self.bytes.borrow_mut().clear();
+        let mut bytes = self.bytes.borrow_mut();
+        bytes.clear();
+        // One large head must not stay with the connection for good.
+        bytes.shrink_to(KEPT);
     }
 
     /// The protocol wants to write this. It writes heads whole, however much of them the socket then takes.

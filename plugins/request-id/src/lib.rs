@@ -1,10 +1,10 @@
 //! Gives every exchange an id in a header field of request and response.
 
-use portcullis_sdk::{Failure, Filter, HeaderName, Outcome, Phase, Request, Response, SettingsError, register_filter};
+use portcullis_sdk::{Failure, Filter, HeaderName, Outcome, Request, SettingsError, register_filter};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The note that carries the id to the response, and to other filters.
+/// The note that carries the id to other filters.
 const NOTE: &str = "request-id";
 
 /// What an operator writes.
@@ -28,8 +28,6 @@ pub struct RequestId {
 impl Filter for RequestId {
     type Settings = Settings;
 
-    const PHASES: &'static [Phase] = &[Phase::Request, Phase::Response];
-
     fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.header.check_editable("header")?;
         Ok(RequestId {
@@ -42,14 +40,8 @@ impl Filter for RequestId {
         // The exchange's own id is the one in the access log and in the gateway's own errors.
         let id = self.given(request).unwrap_or_else(|| request.id());
         request.set_header(&self.header, &id)?;
+        request.set_response_header(&self.header, &id)?;
         request.set_note(NOTE, &id)?;
-        Ok(Outcome::Continue)
-    }
-
-    fn on_response(&self, request: &mut Request, response: &mut Response) -> Result<Outcome, Failure> {
-        if let Some(id) = request.note(NOTE) {
-            response.set_header(&self.header, id)?;
-        }
         Ok(Outcome::Continue)
     }
 }

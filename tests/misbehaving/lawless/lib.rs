@@ -1,6 +1,9 @@
 //! A plugin made without the SDK, so that nothing but the gateway holds it to the rules: which one it breaks, its setting
 //! `act` says.
 
+// Its exports have names that no native linker takes.
+#![cfg(target_arch = "wasm32")]
+
 use std::cell::RefCell;
 
 use bindings::exports::portcullis::filter::filter::{

@@ -240,7 +240,7 @@ filters, in this order; responses pass them in reverse
    failure  reject
 2. request-id                                     gateway.toml:19:25
    plugin   request-id (standard)
-   phases   request, response
+   phases   request
    limits   memory 16 MiB, cpu 10ms, time 1s, body 1 MiB
    failure  skip
 

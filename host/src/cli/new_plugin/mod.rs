@@ -145,7 +145,7 @@ mod tests {
         assert!(
             !written()
                 .iter()
-                .any(|(path, _)| path.contains("template") || path.ends_with(".in"))
+                .any(|(path, _)| path.starts_with("vendor/plugin-sdk/template") || path.ends_with(".in"))
         );
     }
 
