@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use crate::pipeline::{Exchange, Reply};
 use crate::rejection::Rejection;
 use crate::router::Template;
-use crate::server::accept::host_name;
+use crate::server::host::host_name;
 
 /// Sends the client elsewhere.
 pub(crate) struct Redirect {

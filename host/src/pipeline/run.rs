@@ -46,6 +46,11 @@ impl Pipeline {
         }
     }
 
+    /// Whether there is no filter at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
     /// Whether a later phase may look at the request's fields, so that the backend must be given a copy.
     pub(crate) fn reads_request_later(&self) -> bool {
         self.reads_request_later

@@ -1,22 +1,18 @@
 //! The end of an exchange, however it comes about: counted, logged, and told to the filters that asked for it.
 
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Response, StatusCode, Version};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http::{Method, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::connection::Connection;
 use super::view::{RouteView, View};
-use super::wait::Watch;
 use crate::backend::Backend;
 use crate::backend::proxy::{Proxy, Terms};
 use crate::body::{Body, BodyError, ClientBodyState};
-use crate::pipeline::{Exchange, ExchangeId};
+use crate::pipeline::{Exchange, ExchangeId, ResponseHead};
 use crate::rejection::{CLIENT_GONE, Outcome, Rejection};
 use crate::telemetry::access_log::{Line, Notes, timestamp};
 use crate::upstream::Target;
@@ -95,14 +91,36 @@ impl Completion {
         self.client_body.clone()
     }
 
-    /// The response's head is on its way.
-    fn head_sent(&mut self, whole: bool) {
+    /// The response's head, which is on its way now; `whole`: it has no body.
+    pub(super) fn send_head(&mut self, whole: bool) -> ResponseHead {
         let bodiless = self.exchange.method == Method::HEAD
             || matches!(
                 self.exchange.response.status,
                 StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
             );
         self.sent = if whole || bodiless { Sent::All } else { Sent::Head };
+        self.connection.activity.answering();
+        let head = &mut self.exchange.response;
+        ResponseHead {
+            // It is still asked for when the exchange ends.
+            status: head.status,
+            headers: std::mem::take(&mut head.headers),
+        }
+    }
+
+    /// So many bytes of the response's body are on their way.
+    pub(super) fn sending(&mut self, bytes: usize) {
+        self.exchange.response_bytes += bytes as u64;
+    }
+
+    /// All of the response is on its way.
+    pub(super) fn sent_all(&mut self) {
+        self.sent = Sent::All;
+    }
+
+    /// The response's body broke off.
+    pub(super) fn broke_off(&mut self, error: BodyError) {
+        self.outcome = Outcome::Broken(error.outcome());
     }
 
     fn log(&mut self) {
@@ -201,110 +219,5 @@ fn protocol(version: Version) -> &'static str {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2",
         _ => "HTTP/1.1",
-    }
-}
-
-/// The response's body on its way to the client, and the exchange that ends with it. It is made when the request has been
-/// read, and handed on as one pointer from then on.
-pub(super) struct Outgoing(Box<Underway>);
-
-struct Underway {
-    body: Body,
-    /// What is left of a frame that is handed over in pieces.
-    rest: Bytes,
-    watch: Watch,
-    completion: Completion,
-}
-
-/// Bytes that are handed to HTTP/2 at once. It takes any number while the client's window is open by one, so that of a larger
-/// piece nobody could tell how far it has got; and what it has taken it holds after the exchange has ended.
-const PIECE: usize = 64 << 10;
-
-impl Outgoing {
-    /// For an exchange that has no response yet.
-    pub(super) fn new(completion: Completion) -> Outgoing {
-        Outgoing(Box::new(Underway {
-            body: Body::Empty,
-            rest: Bytes::new(),
-            watch: Watch::new(completion.connection.activity.clone()),
-            completion,
-        }))
-    }
-
-    pub(super) fn completion(&mut self) -> &mut Completion {
-        &mut self.0.completion
-    }
-
-    /// The response: the exchange's head, and this body.
-    pub(super) fn respond(mut self, body: Body) -> Response<Outgoing> {
-        let completion = &mut self.0.completion;
-        completion.head_sent(body.is_end_stream());
-        let head = &mut completion.exchange.response;
-        let (status, headers) = (head.status, std::mem::take(&mut head.headers));
-        completion.connection.activity.answering();
-        self.0.body = body;
-        let mut response = Response::new(self);
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        response
-    }
-}
-
-impl Underway {
-    fn is_ended(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    /// The next frame whole, or as much of it as may be handed over at once.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.rest.is_empty() {
-            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-            let large = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(|data| data.len() > PIECE);
-            match frame {
-                Some(Ok(frame)) if self.completion.connection.activity.is_framed() && large(&frame) => {
-                    self.rest = frame.into_data().unwrap_or_default();
-                }
-                frame => return Poll::Ready(frame),
-            }
-        }
-        let piece = self.rest.split_to(self.rest.len().min(PIECE));
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-}
-
-impl HttpBody for Outgoing {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let outgoing = &mut *self.get_mut().0;
-        outgoing.watch.over();
-        let polled = ready!(outgoing.poll_piece(cx));
-        match &polled {
-            Some(Ok(frame)) => {
-                outgoing.watch.until_taken();
-                outgoing.completion.exchange.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                // After trailers hyper does not ask for more.
-                if frame.is_trailers() || outgoing.is_ended() {
-                    outgoing.completion.sent = Sent::All;
-                }
-            }
-            Some(Err(error)) => outgoing.completion.outcome = Outcome::Broken(error.outcome()),
-            None => outgoing.completion.sent = Sent::All,
-        }
-        Poll::Ready(polled)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_ended()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (mut hint, rest) = (self.0.body.size_hint(), self.0.rest.len() as u64);
-        if let Some(upper) = hint.upper() {
-            hint.set_upper(upper + rest);
-        }
-        hint.set_lower(hint.lower() + rest);
-        hint
     }
 }

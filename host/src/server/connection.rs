@@ -14,10 +14,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::accept::KnownHost;
 use super::activity::{Activity, Order};
 use super::executor::LocalExecutor;
 use super::forwarded::Forwarder;
+use super::host::KnownHost;
 use super::io::{ClientIo, Ended};
 use super::service;
 use super::worker::Worker;

@@ -4,7 +4,7 @@
 //! ready filter instances. What they share: the current [`Gateway`], counters that each writes its own part of, and the
 //! store behind rate limits.
 
-pub(crate) mod accept;
+mod accept;
 pub(crate) mod activity;
 mod client_limits;
 mod completion;
@@ -14,8 +14,10 @@ pub(crate) mod executor;
 pub(crate) mod forwarded;
 mod framing;
 pub(crate) mod hop_by_hop;
+pub(crate) mod host;
 mod io;
 mod listener;
+mod outgoing;
 mod service;
 pub(crate) mod view;
 pub(crate) mod wait;

@@ -9,8 +9,9 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::accept::{Accepted, accept};
-use super::completion::{Completion, Outgoing};
+use super::completion::Completion;
 use super::connection::Connection;
+use super::outgoing::Outgoing;
 use super::view::{RouteView, View};
 use crate::backend::Backend;
 use crate::body::{Body, ClientBody};
@@ -128,7 +129,7 @@ fn client_body(completion: &mut Completion, incoming: Incoming) -> Result<Body, 
 /// Pipeline, backend, and pipeline back.
 async fn run(completion: &mut Completion, body: Body) -> Body {
     let route = completion.route.clone();
-    if !route.filtered {
+    if route.pipeline.is_empty() {
         return backend(&route, completion, Verdict::Pass(body)).await;
     }
     // In a box, since what filters wait with is large, and would be moved about with every exchange.

@@ -28,8 +28,6 @@ pub(crate) struct View {
 pub(crate) struct RouteView {
     pub(crate) info: Arc<RouteInfo>,
     pub(crate) pipeline: Pipeline,
-    /// Whether the pipeline has any filter.
-    pub(crate) filtered: bool,
     /// None for requests that no route matches.
     pub(crate) backend: Option<Backend>,
     /// Bytes of a request's body at most.
@@ -61,7 +59,6 @@ impl View {
                     timeout: Duration::from_secs(60),
                 }),
                 pipeline: Pipeline::new(Vec::new()),
-                filtered: false,
                 backend: None,
                 body_size: None,
                 counters: RouteCounters::new(metrics, thread, UNROUTED.into()),
@@ -99,7 +96,6 @@ impl View {
                 timeout: settings.timeout,
             }),
             pipeline,
-            filtered: !route.filters.is_empty(),
             backend: Backend::new(&settings.backend, &self.upstreams),
             body_size: settings
                 .body_size

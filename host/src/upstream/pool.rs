@@ -23,7 +23,7 @@ struct Idle {
     since: Option<Instant>,
 }
 
-/// How long a connection that was given back may take to be free: it is, unless its peer left a request unread.
+/// How long connections that were given back may take to be free: they are, unless their peer left a request unread.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// A connection in use for one exchange.
@@ -105,14 +105,16 @@ impl Lease {
 
     /// A connection to the target: an idle one, or a new one.
     pub(crate) async fn of(target: &Rc<Target>, http2: bool, limit: Duration) -> Result<Lease, ConnectError> {
-        let in_flight = InFlight::on(target);
-        while let Some(mut connection) = target.pool.take() {
-            // One that its peer keeps busy, still unread from the last request, is not worth waiting for.
-            if connection.is_ready() || matches!(timeout(limit.min(SETTLE), connection.ready()).await, Ok(Ok(()))) {
+        let (in_flight, start) = (InFlight::on(target), Instant::now());
+        // One that its peer keeps busy, still unread from the last request, is not worth waiting for; nor are many of them.
+        while let Some(left) = SETTLE.min(limit).checked_sub(start.elapsed())
+            && let Some(mut connection) = target.pool.take()
+        {
+            if connection.is_ready() || matches!(timeout(left, connection.ready()).await, Ok(Ok(()))) {
                 return Ok(Lease::reusing(connection, target, in_flight));
             }
         }
-        Lease::fresh(target, in_flight, http2, limit).await
+        Lease::fresh(target, in_flight, http2, limit.saturating_sub(start.elapsed())).await
     }
 
     fn reusing(connection: Connection, target: &Rc<Target>, in_flight: InFlight) -> Lease {

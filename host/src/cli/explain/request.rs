@@ -6,7 +6,7 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::router::{Lookup, PathError, PathRules, normalise};
-use crate::server::accept::host_name;
+use crate::server::host::host_name;
 
 /// A path, or a whole URL, in its parts.
 #[derive(Debug, Clone, PartialEq)]

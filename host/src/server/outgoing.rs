@@ -1,0 +1,113 @@
+//! The response's body on its way to the client.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::completion::Completion;
+use super::wait::Watch;
+use crate::body::{Body, BodyError};
+
+/// The response's body on its way to the client, and the exchange that ends with it. It is made when the request has been
+/// read, and handed on as one pointer from then on.
+pub(super) struct Outgoing(Box<Underway>);
+
+struct Underway {
+    body: Body,
+    /// What is left of a frame that is handed over in pieces.
+    rest: Bytes,
+    watch: Watch,
+    completion: Completion,
+}
+
+/// Bytes that are handed to HTTP/2 at once. It takes any number while the client's window is open by one, so that of a larger
+/// piece nobody could tell how far it has got; and what it has taken it holds after the exchange has ended.
+const PIECE: usize = 64 << 10;
+
+impl Outgoing {
+    /// For an exchange that has no response yet.
+    pub(super) fn new(completion: Completion) -> Outgoing {
+        Outgoing(Box::new(Underway {
+            body: Body::Empty,
+            rest: Bytes::new(),
+            watch: Watch::new(completion.connection.activity.clone()),
+            completion,
+        }))
+    }
+
+    pub(super) fn completion(&mut self) -> &mut Completion {
+        &mut self.0.completion
+    }
+
+    /// The response: the exchange's head, and this body.
+    pub(super) fn respond(mut self, body: Body) -> Response<Outgoing> {
+        let head = self.0.completion.send_head(body.is_end_stream());
+        self.0.body = body;
+        let mut response = Response::new(self);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        response
+    }
+}
+
+impl Underway {
+    fn is_ended(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    /// The next frame whole, or as much of it as may be handed over at once.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.rest.is_empty() {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            let large = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(|data| data.len() > PIECE);
+            match frame {
+                Some(Ok(frame)) if self.completion.connection.activity.is_framed() && large(&frame) => {
+                    self.rest = frame.into_data().unwrap_or_default();
+                }
+                frame => return Poll::Ready(frame),
+            }
+        }
+        let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+}
+
+impl HttpBody for Outgoing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let outgoing = &mut *self.get_mut().0;
+        outgoing.watch.over();
+        let polled = ready!(outgoing.poll_piece(cx));
+        match &polled {
+            Some(Ok(frame)) => {
+                outgoing.watch.until_taken();
+                outgoing.completion.sending(frame.data_ref().map_or(0, Bytes::len));
+                // After trailers hyper does not ask for more.
+                if frame.is_trailers() || outgoing.is_ended() {
+                    outgoing.completion.sent_all();
+                }
+            }
+            Some(Err(error)) => outgoing.completion.broke_off(*error),
+            None => outgoing.completion.sent_all(),
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_ended()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (mut hint, rest) = (self.0.body.size_hint(), self.0.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
+    }
+}
