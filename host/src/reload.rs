@@ -25,6 +25,8 @@ pub(crate) struct Reloader {
     standard: Vec<&'static str>,
     environment: Environment,
     watch: Watch,
+    /// What the process was started with.
+    started: ReadOnce,
     reloaded: Counter,
     failed: Counter,
 }
@@ -45,6 +47,7 @@ impl Reloader {
         Reloader {
             path: path.to_owned(),
             standard,
+            started: ReadOnce::of(&current.config),
             reloaded: counter("ok"),
             failed: counter("failed"),
             environment,
@@ -62,7 +65,7 @@ impl Reloader {
         let before = server.current();
         match self.build(&before).await {
             Ok(gateway) => {
-                for setting in needs_restart(&before.config, &gateway.config) {
+                for setting in self.started.differ(&gateway.config) {
                     tracing::warn!(setting, "this change takes effect when the gateway is started again");
                 }
                 gateway.publish(&self.environment.metrics);
@@ -98,18 +101,34 @@ impl Reloader {
 const CONTROL_THREAD: usize = usize::MAX;
 
 /// Settings that are read once, at the start.
-fn needs_restart(before: &resolved::Config, after: &resolved::Config) -> Vec<&'static str> {
-    let changes = [
-        ("server.listen", before.server.listen != after.server.listen),
-        ("server.admin", before.server.admin != after.server.admin),
-        ("server.threads", before.server.threads != after.server.threads),
-        ("log", before.log != after.log),
-        ("wasm", before.wasm != after.wasm),
-    ];
-    changes
-        .into_iter()
-        .filter_map(|(setting, changed)| changed.then_some(setting))
-        .collect()
+struct ReadOnce {
+    server: resolved::Server,
+    log: resolved::Log,
+    wasm: resolved::Wasm,
+}
+
+impl ReadOnce {
+    fn of(config: &resolved::Config) -> ReadOnce {
+        ReadOnce {
+            server: config.server.clone(),
+            log: config.log.clone(),
+            wasm: config.wasm.clone(),
+        }
+    }
+
+    /// Those that another configuration has otherwise.
+    fn differ(&self, config: &resolved::Config) -> impl Iterator<Item = &'static str> {
+        let differences = [
+            ("server.listen", self.server.listen != config.server.listen),
+            ("server.admin", self.server.admin != config.server.admin),
+            ("server.threads", self.server.threads != config.server.threads),
+            ("log", self.log != config.log),
+            ("wasm", self.wasm != config.wasm),
+        ];
+        differences
+            .into_iter()
+            .filter_map(|(setting, differs)| differs.then_some(setting))
+    }
 }
 
 /// Watches the folders of files, since editors and deployments replace files rather than write to them; and what links

@@ -133,7 +133,7 @@ impl Request {
     /// Replaces a field of the response, whatever response it will be, when it comes back to this filter.
     ///
     /// It spares a filter that has decided by now its response phase, which costs more than the edit. A reply of this
-    /// same filter carries fields of its own instead.
+    /// same filter does not come back to it: it carries fields of its own, so give them to the reply as well.
     ///
     /// ```
     /// # use portcullis_sdk::testing::Exchange;

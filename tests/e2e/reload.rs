@@ -44,6 +44,20 @@ async fn sighup_reloads() {
 }
 
 #[tokio::test]
+async fn what_needs_a_restart_is_said_for_as_long_as_it_does() {
+    let gateway = Gateway::start(answering("old")).await;
+    let warnings = || gateway.log().matches("started again").count();
+    let pending = format!("{}\n[log]\naccess = 'off'\n", answering("new"));
+
+    gateway.reload_with(&pending).await;
+    assert_eq!(warnings(), 1);
+    gateway.reload_with(&pending.replace("new", "newer")).await;
+    assert_eq!(warnings(), 2);
+    gateway.reload_with(answering("newest")).await;
+    assert_eq!(warnings(), 2, "it is as it was started");
+}
+
+#[tokio::test]
 async fn a_bad_file_leaves_the_old_one_running() {
     let gateway = Gateway::start(answering("old")).await;
 

@@ -1,12 +1,12 @@
 //! `portcullis check`: all that is wrong with a configuration, plugins and their settings included.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::build::{Built, build};
+use super::configuration_file::ConfigurationFile;
 use super::output::{count, print};
 use super::run::Failed;
 use super::{colours, exit};
@@ -22,9 +22,8 @@ use crate::gateway::Gateway;
         portcullis check gateway.toml --json"
 )]
 pub(super) struct Arguments {
-    /// The configuration
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    configuration: ConfigurationFile,
     /// Print a list of problems, empty where all is well, as JSON
     #[arg(long)]
     json: bool,
@@ -32,7 +31,7 @@ pub(super) struct Arguments {
 
 /// Prints what is wrong, or what is there.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let built = build(&arguments.file);
+    let built = build(arguments.configuration.path());
     if !arguments.json {
         return exit(built.map(|built| good(&built)));
     }

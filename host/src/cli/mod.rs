@@ -12,14 +12,16 @@ mod run;
 mod schema;
 
 mod build;
+mod configuration_file;
 mod output;
 mod table;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+
+use self::configuration_file::ConfigurationFile;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -49,7 +51,7 @@ enum Command {
         restart, and a bad one leaves the old configuration running. SIGHUP loads again, SIGTERM drains, a second one \
         stops.\n\nExample:\n  portcullis run -c gateway.toml"
     )]
-    Run(RunArguments),
+    Run(ConfigurationFile),
     /// Say all that is wrong with a configuration, and open no socket
     Check(check::Arguments),
     /// Say which route a request takes, through which filters, to which backend
@@ -67,13 +69,6 @@ enum Command {
     /// Print the JSON Schema of the configuration, for editors
     #[command(after_help = "Example:\n  portcullis schema > portcullis.schema.json")]
     Schema,
-}
-
-#[derive(Debug, Args)]
-struct RunArguments {
-    /// The configuration
-    #[arg(short, long, value_name = "FILE")]
-    config: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,7 +91,7 @@ pub fn main() -> ExitCode {
         .command
         .unwrap_or_else(|| Command::Demo(demo::Arguments::default()));
     match command {
-        Command::Run(arguments) => run::run(&arguments.config),
+        Command::Run(file) => run::run(file.path()),
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => exit(explain::run(arguments)),
         Command::Routes(arguments) => exit(routes::run(&arguments)),

@@ -1,10 +1,9 @@
 //! `portcullis routes`: the routes of a configuration, in the order written.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::configuration_file::ConfigurationFile;
 use super::output::print;
 use super::run::Failed;
 use super::standard;
@@ -20,9 +19,8 @@ use crate::config::{self, Loaded};
         portcullis routes -c gateway.toml"
 )]
 pub(super) struct Arguments {
-    /// The configuration
-    #[arg(short, long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    configuration: ConfigurationFile,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -30,7 +28,7 @@ pub(super) struct Arguments {
 
 /// Prints the routes.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failed> {
-    let Loaded { config, .. } = config::load(&arguments.config, &standard())?;
+    let Loaded { config, .. } = config::load(arguments.configuration.path(), &standard())?;
     if arguments.json {
         let routes: Value = config.routes.iter().map(|route| to_json(&config, route)).collect();
         print(format_args!("{routes:#}\n"));

@@ -78,7 +78,7 @@ pub struct Loaded {
 /// Everything that is wrong with it, in one go.
 pub fn load(path: &Path, standard: &[&str]) -> Result<Loaded, Problems> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        let help = "name another file with `-c FILE`".to_owned();
+        let help = "name the file that is meant".to_owned();
         let title = format!("`{}` cannot be read: {}", path.display(), reason(&error));
         Problems::from(Problem::anywhere(title).help(Some(help)))
     })?;
