@@ -14,6 +14,7 @@ use crate::config::{Problem, Problems, check_settings, settings_error};
 use crate::pipeline::QuarantineState;
 use crate::router::Router;
 use crate::telemetry::metrics::{FILTER_QUARANTINED, FilterCounters, Metrics};
+use crate::upstream::UpstreamState;
 use crate::wasm::capabilities::Services;
 use crate::wasm::{Engine, Filter, FilterError, Plugin, PluginError};
 
@@ -26,6 +27,8 @@ pub struct Gateway {
     pub router: Router,
     /// In the order of the configuration.
     pub routes: Vec<GatewayRoute>,
+    /// In the order of the configuration.
+    pub(crate) upstreams: Vec<Arc<UpstreamState>>,
     plugins: HashMap<PluginKey, Arc<Plugin>>,
     filters: HashMap<FilterKey, Arc<Filter>>,
     quarantines: HashMap<Arc<str>, (Arc<Filter>, Arc<QuarantineState>)>,
@@ -124,6 +127,7 @@ impl Gateway {
                 None
             }
         };
+        let upstreams = upstreams(&config, previous);
         let Build { problems, kept, .. } = build;
         match (Problems::of(problems), router) {
             (None, Some(router)) => {
@@ -136,6 +140,7 @@ impl Gateway {
                     config,
                     router,
                     routes,
+                    upstreams,
                     plugins,
                     filters,
                     quarantines,
@@ -341,6 +346,18 @@ impl Build<'_> {
             .insert(scope.clone(), (filter.clone(), state.clone()));
         state
     }
+}
+
+/// What is shared of the upstreams: the previous ones, where their settings are the same.
+fn upstreams(config: &Config, previous: Option<&Gateway>) -> Vec<Arc<UpstreamState>> {
+    let states = config.upstreams.iter().map(|settings| {
+        let named = |known: &&Arc<UpstreamState>| known.settings.name == settings.name;
+        match previous.and_then(|gateway| gateway.upstreams.iter().find(named)) {
+            Some(known) if known.settings == *settings => known.clone(),
+            known => UpstreamState::new(settings, known.map(Arc::as_ref)),
+        }
+    });
+    states.collect()
 }
 
 /// Names the bytes of a plugin within this process.

@@ -61,7 +61,7 @@ impl Reloader {
     }
 
     /// Reads and builds everything again, off to the side, and swaps it in if all of it is good.
-    pub(crate) async fn reload(&mut self, server: &Server) {
+    pub(crate) async fn reload(&mut self, server: &mut Server) {
         let before = server.current();
         match self.build(&before).await {
             Ok(gateway) => {

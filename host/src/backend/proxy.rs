@@ -74,26 +74,25 @@ impl Proxy {
         };
         let request = Some(self.request(exchange, headers, body)?);
         let mut attempt = Attempt { request, again };
-        let mut tried: SmallVec<[usize; 4]> = SmallVec::new();
+        let mut tried: SmallVec<[Rc<Target>; 2]> = SmallVec::new();
         let mut failed = Rejection::UpstreamConnect;
         while (tried.len() as u32) < self.upstream.settings.tries
-            && let Some(place) = self.upstream.balancer.next(&self.upstream.targets, &tried)
+            && let Some(target) = self.upstream.next(&tried)
         {
-            let target = &self.upstream.targets[place];
             *terms.asked = Some(target.clone());
-            match self.send(target, &mut attempt, exchange, &terms).await {
+            match self.send(&target, &mut attempt, exchange, &terms).await {
                 Ok(body) => {
-                    target.answered.add(1);
+                    target.answered();
                     return Ok(body);
                 }
                 Err(Failed::Unsent(rejection)) => failed = rejection,
                 Err(Failed::Rejected(rejection)) => {
-                    target.failed.add(1);
+                    target.failed();
                     return Err(rejection);
                 }
             }
-            target.failed.add(1);
-            tried.push(place);
+            target.failed();
+            tried.push(target);
         }
         Err(failed)
     }
@@ -106,7 +105,7 @@ impl Proxy {
         let uri = if http2 {
             headers.remove(header::HOST);
             let authority = if host.is_empty() {
-                self.upstream.targets[0].name.as_bytes()
+                self.upstream.settings.name.as_bytes()
             } else {
                 host.as_bytes()
             };

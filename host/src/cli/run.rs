@@ -84,7 +84,8 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
         })?),
         None => None,
     };
-    let server = Server::start(gateway, &environment.metrics).map_err(|error| Failed::Machine(error.to_string()))?;
+    let mut server =
+        Server::start(gateway, &environment.metrics).map_err(|error| Failed::Machine(error.to_string()))?;
     let listening = Listening {
         addresses: server.addresses().to_vec(),
         admin: admin_address,
@@ -112,7 +113,7 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
             () = stop.wait() => break,
         }
         if let Some(reloader) = &mut reloader {
-            reloader.reload(&server).await;
+            reloader.reload(&mut server).await;
         }
     }
 

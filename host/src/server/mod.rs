@@ -37,6 +37,7 @@ use self::client_limits::ClientLimits;
 use crate::gateway::Gateway;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::Writer;
+use crate::upstream::Tending;
 
 /// What the threads share.
 pub(crate) struct Shared {
@@ -76,6 +77,7 @@ pub(crate) struct Server {
     addresses: Vec<SocketAddr>,
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
+    tending: Tending,
 }
 
 /// Why a server does not start.
@@ -90,7 +92,7 @@ pub(crate) enum StartError {
 }
 
 impl Server {
-    /// Starts listening and serving.
+    /// Starts listening and serving. To be called within a runtime, which looks after the upstreams.
     pub(crate) fn start(gateway: Gateway, metrics: &Metrics) -> Result<Server, StartError> {
         let settings = gateway.config.server.clone();
         let shared = Arc::new(Shared::new(gateway, metrics).map_err(StartError::AccessLog)?);
@@ -107,7 +109,9 @@ impl Server {
             addresses,
             stage,
             threads: Vec::new(),
+            tending: Tending::default(),
         };
+        server.tending.update(&server.current().upstreams);
         for index in 0..settings.threads {
             let own = sockets.iter_mut().filter_map(Vec::pop).collect();
             let thread = worker::start(index, server.shared.clone(), own, server.stage.subscribe());
@@ -127,7 +131,8 @@ impl Server {
     }
 
     /// Serves new requests with another configuration. Exchanges under way end with the one they began with.
-    pub(crate) fn replace(&self, gateway: Gateway) {
+    pub(crate) fn replace(&mut self, gateway: Gateway) {
+        self.tending.update(&gateway.upstreams);
         self.shared.current.store(Arc::new(gateway));
         self.shared.version.fetch_add(1, Ordering::Release);
     }

@@ -44,11 +44,12 @@ impl View {
     pub(crate) fn new(shared: &Shared, thread: usize, previous: Option<&View>) -> View {
         let gateway = shared.current.load_full();
         let metrics = &shared.metrics;
-        let upstreams = gateway.config.upstreams.iter().map(|settings| {
-            let known = previous.and_then(|view| view.upstreams.iter().find(|known| *known.settings == **settings));
-            known
-                .cloned()
-                .unwrap_or_else(|| Upstream::new(settings, metrics, thread))
+        let upstreams = gateway.upstreams.iter().map(|state| {
+            let named = |known: &&Rc<Upstream>| known.settings.name == state.settings.name;
+            match previous.and_then(|view| view.upstreams.iter().find(named)) {
+                Some(known) if known.is_of(state) => known.clone(),
+                known => Upstream::new(state, known.map(Rc::as_ref), metrics, thread),
+            }
         });
         let upstreams: Vec<_> = upstreams.collect();
         let mut view = View {

@@ -23,24 +23,25 @@ impl Balancer {
             Balance::RoundRobin => Balancer::RoundRobin(RefCell::new(
                 targets
                     .iter()
-                    .map(|target| i64::from(fastrand::u32(0..=target.weight)))
+                    .map(|target| i64::from(fastrand::u32(0..=target.weight.get())))
                     .collect(),
             )),
             Balance::LeastRequest => Balancer::LeastRequest,
         }
     }
 
-    /// The next target that is not in `tried`; none when all are.
-    pub(crate) fn next(&self, targets: &[Rc<Target>], tried: &[usize]) -> Option<usize> {
+    /// The place of the next target that is open; none when none is.
+    pub(crate) fn next(&self, targets: &[Rc<Target>], is_open: impl Fn(&Rc<Target>) -> bool) -> Option<usize> {
         match self {
-            _ if targets.len() == 1 => tried.is_empty().then_some(0),
+            _ if targets.len() == 1 => is_open(&targets[0]).then_some(0),
             Balancer::RoundRobin(credits) => {
                 let credits = &mut *credits.borrow_mut();
                 let mut best: Option<usize> = None;
                 let mut sum = 0;
-                for (place, target) in targets.iter().enumerate().filter(|(place, _)| !tried.contains(place)) {
-                    credits[place] += i64::from(target.weight);
-                    sum += i64::from(target.weight);
+                for (place, target) in targets.iter().enumerate().filter(|(_, target)| is_open(target)) {
+                    let weight = i64::from(target.weight.get());
+                    credits[place] += weight;
+                    sum += weight;
                     if best.is_none_or(|best| credits[place] > credits[best]) {
                         best = Some(place);
                     }
@@ -51,12 +52,12 @@ impl Balancer {
                 best
             }
             Balancer::LeastRequest => {
-                let first = draw(targets, tried, None)?;
-                let Some(second) = draw(targets, tried, Some(first)) else {
+                let first = draw(targets, &is_open, None)?;
+                let Some(second) = draw(targets, &is_open, Some(first)) else {
                     return Some(first);
                 };
                 let load = |place: usize| {
-                    (targets[place].active.get() as u64 + 1) * 1_000_000 / u64::from(targets[place].weight)
+                    (targets[place].active.get() as u64 + 1) * 1_000_000 / u64::from(targets[place].weight.get())
                 };
                 Some(if load(second) < load(first) { second } else { first })
             }
@@ -64,17 +65,19 @@ impl Balancer {
     }
 }
 
-/// A target at random by weight, not one of `tried`, and another than the first.
-fn draw(targets: &[Rc<Target>], tried: &[usize], first: Option<usize>) -> Option<usize> {
-    let is_open = |place: &usize| !tried.contains(place) && first != Some(*place);
-    let open = || targets.iter().enumerate().filter(|(place, _)| is_open(place));
-    let sum: u64 = open().map(|(_, target)| u64::from(target.weight)).sum();
+/// A target at random by weight that is open, and another than the first.
+fn draw(targets: &[Rc<Target>], is_open: &impl Fn(&Rc<Target>) -> bool, first: Option<usize>) -> Option<usize> {
+    let open = || {
+        let all = targets.iter().enumerate();
+        all.filter(|(place, target)| first != Some(*place) && is_open(target))
+    };
+    let sum: u64 = open().map(|(_, target)| u64::from(target.weight.get())).sum();
     if sum == 0 {
         return None;
     }
     let mut left = fastrand::u64(0..sum);
     for (place, target) in open() {
-        match left.checked_sub(u64::from(target.weight)) {
+        match left.checked_sub(u64::from(target.weight.get())) {
             Some(rest) => left = rest,
             None => return Some(place),
         }
@@ -84,27 +87,31 @@ fn draw(targets: &[Rc<Target>], tried: &[usize], first: Option<usize>) -> Option
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::upstream::{InFlight, TargetPool};
+    use crate::telemetry::metrics::Metrics;
+    use crate::upstream::tests::{settings, target};
+    use crate::upstream::{InFlight, UpstreamState};
 
     fn targets(weights: &[u32]) -> Vec<Rc<Target>> {
-        let target = |weight: &u32| {
-            Rc::new(Target {
-                name: "t".into(),
-                weight: *weight,
-                active: std::cell::Cell::new(0),
-                pool: TargetPool::new(1, std::time::Duration::from_secs(1)),
-                answered: Default::default(),
-                failed: Default::default(),
-            })
-        };
-        weights.iter().map(target).collect()
+        let listed = weights
+            .iter()
+            .zip(1..)
+            .map(|(weight, port)| target(port, *weight))
+            .collect();
+        let state = UpstreamState::new(&Arc::new(settings(listed)), None);
+        let (listed, metrics) = (state.targets(), Metrics::default());
+        listed
+            .iter()
+            .map(|listed| Target::new(listed, &state.settings, &metrics, 0))
+            .collect()
     }
 
     fn counts(balancer: &Balancer, targets: &[Rc<Target>], rounds: usize) -> Vec<usize> {
         let mut counts = vec![0; targets.len()];
         for _ in 0..rounds {
-            counts[balancer.next(targets, &[]).unwrap()] += 1;
+            counts[balancer.next(targets, |_| true).unwrap()] += 1;
         }
         counts
     }
@@ -140,8 +147,9 @@ mod tests {
         let targets = targets(&[1, 1, 1]);
         for balance in [Balance::RoundRobin, Balance::LeastRequest] {
             let balancer = Balancer::new(balance, &targets);
-            assert!((0..50).all(|_| balancer.next(&targets, &[0, 2]) == Some(1)));
-            assert_eq!(balancer.next(&targets, &[0, 1, 2]), None);
+            let second = |target: &Rc<Target>| Rc::ptr_eq(target, &targets[1]);
+            assert!((0..50).all(|_| balancer.next(&targets, second) == Some(1)));
+            assert_eq!(balancer.next(&targets, |_| false), None);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::Either;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::last_head::{LastHead, TargetIo};
 use crate::body::Body;
+use crate::config::resolved::Address;
 use crate::server::executor::LocalExecutor;
 
 /// One connection to a target, ready to send requests.
@@ -64,15 +65,13 @@ const BUFFER: usize = 128 << 10;
 const PING: Duration = Duration::from_secs(10);
 const PONG: Duration = Duration::from_secs(5);
 
-/// `host:port` of a target.
-pub(crate) fn address(url: &Uri) -> String {
-    format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(80))
-}
-
 /// Connects, and runs the connection in a task of this thread.
-pub(crate) async fn connect(address: &str, http2: bool, limit: Duration) -> Result<Connection, ConnectError> {
+pub(crate) async fn connect(address: &Address, http2: bool, limit: Duration) -> Result<Connection, ConnectError> {
     let connected = timeout(limit, async {
-        let stream = TcpStream::connect(address).await?;
+        let Address::Tcp { host, port } = address else {
+            return Err(std::io::Error::from(std::io::ErrorKind::Unsupported).into());
+        };
+        let stream = TcpStream::connect((&**host, *port)).await?;
         stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
         if http2 {

@@ -123,11 +123,11 @@ mod tests {
         assert_eq!(loaded.config.server.listen, [local(18_080)]);
         assert_eq!(loaded.config.server.admin, Some(local(19_900)));
         let targets = loaded.config.upstreams.iter().flat_map(|upstream| &upstream.targets);
-        let mut targets: Vec<String> = targets.map(|target| target.url.to_string()).collect();
+        let mut targets: Vec<String> = targets.map(|target| target.address.to_string()).collect();
         targets.sort();
         assert_eq!(
             targets,
-            [19_101, 19_102, 19_103].map(|port| format!("http://127.0.0.1:{port}/"))
+            [19_101, 19_102, 19_103].map(|port| format!("127.0.0.1:{port}"))
         );
         assert_eq!(loaded.warnings, []);
     }

@@ -106,10 +106,8 @@ impl Backend {
 
 impl Target {
     fn of(target: &resolved::Target) -> Target {
-        // A `Uri` without a path shows one all the same.
-        let url = target.url.to_string();
         Target {
-            url: url.strip_suffix('/').unwrap_or(&url).to_owned(),
+            url: format!("http://{}", target.address),
             weight: target.weight,
         }
     }

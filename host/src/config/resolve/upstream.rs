@@ -8,7 +8,7 @@ use http::Uri;
 
 use super::scope::Scope;
 use crate::config::file::{self, HttpVersion, Located, Shorthand};
-use crate::config::resolved::{Balance, Target, Upstream};
+use crate::config::resolved::{Address, Balance, Target, Upstream};
 
 /// The upstreams of a configuration.
 pub(super) struct Upstreams {
@@ -81,7 +81,7 @@ fn targets(scope: &Scope<'_>, table: &Located<file::Upstream>) -> Vec<Target> {
     let mut targets: Vec<(Target, &Located<_>)> = Vec::new();
     for entry in &list.0 {
         let Some(target) = target(scope, entry) else { continue };
-        if let Some((_, first)) = targets.iter().find(|(other, _)| other.url == target.url) {
+        if let Some((_, first)) = targets.iter().find(|(other, _)| other.address == target.address) {
             let problem = scope.problem(&entry.span, "a target is listed twice", "listed again here");
             let problem = problem.note(format!("first listed at {}", scope.place(&first.span)));
             scope.report(problem.help(Some(
@@ -96,7 +96,7 @@ fn targets(scope: &Scope<'_>, table: &Located<file::Upstream>) -> Vec<Target> {
 fn target(scope: &Scope<'_>, entry: &Located<Shorthand<file::Target>>) -> Option<Target> {
     match &entry.value {
         Shorthand::Short(text) => Some(Target {
-            url: url(scope, text, &entry.span)?,
+            address: url(scope, text, &entry.span)?,
             weight: 1,
         }),
         Shorthand::Long(table) => {
@@ -109,9 +109,9 @@ fn target(scope: &Scope<'_>, entry: &Located<Shorthand<file::Target>>) -> Option
                 );
                 return None;
             };
-            let url = url(scope, url_text, &url_text.span)?;
+            let address = url(scope, url_text, &url_text.span)?;
             Some(Target {
-                url,
+                address,
                 weight: u32::try_from(weight).unwrap_or(1),
             })
         }
@@ -119,11 +119,11 @@ fn target(scope: &Scope<'_>, entry: &Located<Shorthand<file::Target>>) -> Option
 }
 
 /// `http://host[:port]`, and nothing else.
-fn url(scope: &Scope<'_>, text: &str, span: &std::ops::Range<usize>) -> Option<Uri> {
+fn url(scope: &Scope<'_>, text: &str, span: &std::ops::Range<usize>) -> Option<Address> {
     let secret = scope.secrets.at(span).is_some();
     let title = "not the URL of a target";
     let example = || "write scheme, host and port: `http://127.0.0.1:9001`".to_owned();
-    let fail = |label: &str, help: String| {
+    let fail = |label: &str, help: String| -> Option<Address> {
         scope.wrong_help(span, title, label, help);
         None
     };
@@ -178,8 +178,14 @@ fn url(scope: &Scope<'_>, text: &str, span: &std::ops::Range<usize>) -> Option<U
             all.as_str().ends_with(uri.host().unwrap_or_default()) || uri.port_u16().is_some_and(|port| port != 0)
         })
     });
-    match uri {
-        Some(uri) => Some(uri),
-        None => fail("not a URL", example()),
-    }
+    let Some((host, port)) = uri
+        .as_ref()
+        .and_then(|uri| Some((uri.host()?, uri.port_u16().unwrap_or(80))))
+    else {
+        return fail("not a URL", example());
+    };
+    Some(Address::Tcp {
+        host: host.trim_matches(['[', ']']).into(),
+        port,
+    })
 }

@@ -1,0 +1,32 @@
+//! The configuration, checked: what the rest of the gateway builds itself from. Nothing in here can be invalid.
+
+mod filter;
+mod route;
+mod server;
+mod upstream;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use filter::{FilterLimits, FilterUse, Grants, OnFailure, Plugin, PluginSource, Quarantine};
+pub use route::{Backend, Route};
+pub use server::{AccessLog, Limits, Log, Server, Timeouts, Wasm, is_trusted};
+pub use upstream::{Address, Balance, Target, Upstream};
+
+/// A whole gateway's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Listeners, limits and threads.
+    pub server: Server,
+    /// What is logged, and where to.
+    pub log: Log,
+    /// Where filters run.
+    pub wasm: Wasm,
+    /// By name.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// The routes, in the order written.
+    pub routes: Vec<Route>,
+    /// Every file that was read: the configuration, what it includes, and what `${file:}` names. A change of one of
+    /// them, or of a plugin's file, is a reason to load again.
+    pub files: Vec<PathBuf>,
+}

@@ -1,0 +1,81 @@
+//! `[upstream.NAME]`.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// `[upstream.NAME]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// At least one.
+    pub targets: Vec<Target>,
+    /// How a target is chosen.
+    pub balance: Balance,
+    /// HTTP/2 by prior knowledge instead of HTTP/1.1.
+    pub http2: bool,
+    /// To connect. 2 s by default.
+    pub connect_timeout: Duration,
+    /// From the request's last byte to the response's head. 60 s by default.
+    pub response_timeout: Duration,
+    /// Without progress in the response's body. 60 s by default.
+    pub idle_timeout: Duration,
+    /// Idle connections kept for each target on each thread. 64 by default.
+    pub keep: usize,
+    /// How long an idle connection is kept. 30 s by default.
+    pub keep_for: Duration,
+    /// Targets tried, at most, when connecting fails. 3 by default.
+    pub tries: u32,
+}
+
+impl Upstream {
+    /// Whether connections made with these settings serve those as well.
+    pub(crate) fn connects_as(&self, other: &Upstream) -> bool {
+        (self.http2, self.keep, self.keep_for) == (other.http2, other.keep, other.keep_for)
+    }
+}
+
+/// One address of an upstream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Where it listens.
+    pub address: Address,
+    /// Its share of the load. 1 by default, 1 to 1,000.
+    pub weight: u32,
+}
+
+/// Where a target listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// `http://host:port`: a name or an IP address (IPv6 without brackets), and a port.
+    Tcp {
+        /// `users.internal`, `127.0.0.1`, `::1`.
+        host: Arc<str>,
+        /// 80 by default.
+        port: u16,
+    },
+    /// `unix:/run/users.sock`
+    Unix(Arc<Path>),
+}
+
+/// As in metrics and log: `users.internal:8080`, `[::1]:8080`, `unix:/run/users.sock`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `balance`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// `"least-request"`, the default: the less busy of two drawn at random.
+    LeastRequest,
+    /// `"round-robin"`
+    RoundRobin,
+}
