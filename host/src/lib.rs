@@ -16,6 +16,7 @@ pub mod rejection;
 mod reload;
 pub mod router;
 mod server;
+mod socket;
 mod store;
 pub mod telemetry;
 mod upstream;

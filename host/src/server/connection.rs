@@ -12,7 +12,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
 use super::activity::{Activity, Order};
 use super::executor::LocalExecutor;
@@ -25,6 +24,7 @@ use super::{completion, ending};
 use crate::config::resolved::Server;
 use crate::pipeline::ExchangeId;
 use crate::rejection::Rejection;
+use crate::socket::Socket;
 use crate::upstream::Alarm;
 
 /// What the exchanges of one connection share.
@@ -48,9 +48,7 @@ const HEADER_LIST: usize = 2;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(worker: &Rc<Worker>, activity: Rc<Activity>, socket: TcpStream, peer: SocketAddr) {
-    // Answers are written whole; waiting for more to send with them only costs time.
-    let _ = socket.set_nodelay(true);
+pub(super) async fn serve(worker: &Rc<Worker>, activity: Rc<Activity>, socket: Socket, peer: SocketAddr) {
     let view = worker.view();
     let settings = &view.gateway.config.server;
     let forwarder = Forwarder::new(peer, false, &settings.trusted_proxies);
@@ -71,7 +69,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, activity: Rc<Activity>, socket: T
 }
 
 /// Reads until it is clear which protocol is spoken. None where the client has gone, or said nothing in time.
-async fn read_ahead(socket: &mut TcpStream, activity: &Activity) -> Result<Option<Bytes>, Rejection> {
+async fn read_ahead(socket: &mut Socket, activity: &Activity) -> Result<Option<Bytes>, Rejection> {
     let mut ahead = BytesMut::with_capacity(1024);
     let mut drain = false;
     loop {
@@ -104,7 +102,7 @@ async fn read_ahead(socket: &mut TcpStream, activity: &Activity) -> Result<Optio
     }
 }
 
-async fn serve_http1(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes, settings: &Server) {
+async fn serve_http1(connection: Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) {
     let activity = connection.activity.clone();
     let io = ClientIo::http1(
         TokioIo::new(socket),
@@ -155,13 +153,13 @@ async fn serve_http1(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes
 }
 
 /// Refuses a request that never became an exchange. It is written down all the same.
-async fn refuse(connection: &Connection, socket: TcpStream, rejection: &Rejection) {
+async fn refuse(connection: &Connection, socket: Socket, rejection: &Rejection) {
     let id = ExchangeId::draw();
     completion::record_refusal(connection, rejection, id);
     ending::refuse(socket, rejection, id).await;
 }
 
-async fn serve_http2(connection: Rc<Connection>, socket: TcpStream, ahead: Bytes, settings: &Server) {
+async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) {
     let activity = connection.activity.clone();
     let io = ClientIo::http2(TokioIo::new(socket), ahead, activity.clone());
     // A section that is too large is ours to refuse, in words; beyond this it is not even read.

@@ -19,6 +19,7 @@ use super::client_limits::Full;
 use super::connection;
 use super::view::View;
 use super::{Shared, Stage};
+use crate::socket::Transport;
 use crate::telemetry::Counter;
 use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_REFUSED};
 
@@ -140,6 +141,9 @@ impl Worker {
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => {
+                    // Answers are written whole; waiting for more to send with them only costs time.
+                    let transport = Transport::from(socket);
+                    let _ = transport.set_nodelay();
                     let limits = &self.view().gateway.config.server.limits.clone();
                     match self.shared.client_limits.admit(peer.ip(), limits) {
                         Ok(admission) => {
@@ -147,7 +151,7 @@ impl Worker {
                             let activity = self.connections.add();
                             tokio::task::spawn_local(async move {
                                 worker.open.add(1);
-                                connection::serve(&worker, activity, socket, peer).await;
+                                connection::serve(&worker, activity, transport.into(), peer).await;
                                 worker.open.sub(1);
                                 drop(admission);
                             });

@@ -1,0 +1,243 @@
+//! A connection's bytes, on either side of the gateway: TCP or a Unix socket, bare or under TLS.
+
+#![allow(dead_code, reason = "TLS comes next, on both sides")]
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
+use tokio_rustls::rustls::CommonState;
+
+/// What the protocols read from and write to.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// As it comes.
+    Plain(Transport),
+    /// Encrypted. In a box, since a session's state is large and most plain connections should not pay for it.
+    Tls(Box<TlsStream<Rewound>>),
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    /// IPv4 or IPv6.
+    Tcp(TcpStream),
+    /// A socket of this machine.
+    Unix(UnixStream),
+}
+
+/// A transport of which the first bytes have been read already.
+#[derive(Debug)]
+pub(crate) struct Rewound {
+    ahead: Bytes,
+    transport: Transport,
+}
+
+impl Socket {
+    /// The state of the TLS session, if there is one.
+    pub(crate) fn tls(&self) -> Option<&CommonState> {
+        match self {
+            Socket::Plain(_) => None,
+            Socket::Tls(stream) => Some(stream.get_ref().1),
+        }
+    }
+}
+
+impl Transport {
+    /// Sends what is written at once. Only TCP ever waits for more to send with it.
+    pub(crate) fn set_nodelay(&self) -> io::Result<()> {
+        match self {
+            Transport::Tcp(stream) => stream.set_nodelay(true),
+            Transport::Unix(_) => Ok(()),
+        }
+    }
+}
+
+impl Rewound {
+    /// A transport that begins with what has been read of it.
+    pub(crate) fn new(ahead: Bytes, transport: Transport) -> Rewound {
+        Rewound { ahead, transport }
+    }
+}
+
+impl From<TcpStream> for Transport {
+    fn from(stream: TcpStream) -> Transport {
+        Transport::Tcp(stream)
+    }
+}
+
+impl From<UnixStream> for Transport {
+    fn from(stream: UnixStream) -> Transport {
+        Transport::Unix(stream)
+    }
+}
+
+impl From<Transport> for Rewound {
+    fn from(transport: Transport) -> Rewound {
+        let ahead = Bytes::new();
+        Rewound { ahead, transport }
+    }
+}
+
+impl<T: Into<Transport>> From<T> for Socket {
+    fn from(stream: T) -> Socket {
+        Socket::Plain(stream.into())
+    }
+}
+
+/// The same call, whichever variant it is.
+macro_rules! whichever {
+    ($kind:ident::{$one:ident, $other:ident}, $self:ident => $call:ident($($argument:expr),*)) => {
+        match $self.get_mut() {
+            $kind::$one(inner) => Pin::new(inner).$call($($argument),*),
+            $kind::$other(inner) => Pin::new(inner).$call($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        whichever!(Socket::{Plain, Tls}, self => poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        whichever!(Socket::{Plain, Tls}, self => poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        whichever!(Socket::{Plain, Tls}, self => poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Socket::Plain(transport) => transport.is_write_vectored(),
+            Socket::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        whichever!(Socket::{Plain, Tls}, self => poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        whichever!(Socket::{Plain, Tls}, self => poll_shutdown(cx))
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        whichever!(Transport::{Tcp, Unix}, self => poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        whichever!(Transport::{Tcp, Unix}, self => poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        whichever!(Transport::{Tcp, Unix}, self => poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Transport::Tcp(stream) => stream.is_write_vectored(),
+            Transport::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        whichever!(Transport::{Tcp, Unix}, self => poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        whichever!(Transport::{Tcp, Unix}, self => poll_shutdown(cx))
+    }
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let rewound = self.get_mut();
+        if rewound.ahead.is_empty() {
+            return Pin::new(&mut rewound.transport).poll_read(cx, buf);
+        }
+        let length = rewound.ahead.len().min(buf.remaining());
+        buf.put_slice(&rewound.ahead.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().transport).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().transport).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().transport).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().transport).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_ahead_comes_first() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"world").await.unwrap();
+        drop(theirs);
+        let mut rewound = Rewound::new(Bytes::from_static(b"hello "), ours.into());
+
+        let mut text = String::new();
+        rewound.read_to_string(&mut text).await.unwrap();
+
+        assert_eq!(text, "hello world");
+    }
+
+    #[tokio::test]
+    async fn several_pieces_are_written_at_once() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut socket = Socket::from(ours);
+        assert!(socket.is_write_vectored() && socket.tls().is_none());
+
+        let pieces = [IoSlice::new(b"hello "), IoSlice::new(b"world")];
+        assert_eq!(socket.write_vectored(&pieces).await.unwrap(), 11);
+        socket.shutdown().await.unwrap();
+
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "hello world");
+    }
+}
