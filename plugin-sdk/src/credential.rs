@@ -1,15 +1,12 @@
 //! What a client shows to come in, and what the settings hold of it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::hint::black_box;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
-use crate::settings::text;
+use crate::settings::text::secret_setting;
 use crate::{HeaderValue, Secret, SettingsError};
 
 /// A token or key that a client has to show, for settings: the text itself, or `sha256:` and its hash in hexadecimal.
@@ -149,25 +146,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-impl<'de> Deserialize<'de> for Credential {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::parsed_unseen(deserializer, "credential")
-    }
-}
-
-impl JsonSchema for Credential {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Credential".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "minLength": 1, "writeOnly": true })
-    }
-}
+secret_setting!(Credential, "credential", { "type": "string", "minLength": 1, "writeOnly": true });
 
 #[cfg(test)]
 mod tests {

@@ -1,16 +1,12 @@
 //! Names and values of header fields (RFC 9110 section 5), and why an edit is refused.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::SettingsError;
-use crate::settings::text;
+use crate::settings::text::{shown_as_text, text_setting};
 
 /// The value of a header field: bytes, since RFC 9110 section 5.5 allows more than ASCII.
 ///
@@ -240,31 +236,8 @@ impl PartialEq<&str> for HeaderName {
     }
 }
 
-impl Serialize for HeaderName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for HeaderName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::parsed(deserializer, "header field name")
-    }
-}
-
-impl JsonSchema for HeaderName {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "HeaderName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" })
-    }
-}
+text_setting!(HeaderName, "header field name", { "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" });
+shown_as_text!(HeaderName);
 
 /// Why an edit of an exchange was refused. The exchange is as it was before the edit.
 ///

@@ -1,13 +1,9 @@
 //! Media types, and patterns of them: RFC 9110 sections 8.3.1 and 12.5.1.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::settings::text;
+use crate::settings::text::{shown_as_text, text_setting};
 use crate::{HeaderValue, SettingsError};
 
 /// A media type or a range of them, for settings: `"text/*"`, `"application/json"`, `"application/*+json"`, `"*/*"`.
@@ -73,31 +69,8 @@ impl fmt::Display for MediaRange {
     }
 }
 
-impl Serialize for MediaRange {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MediaRange {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::parsed(deserializer, "media range")
-    }
-}
-
-impl JsonSchema for MediaRange {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "MediaRange".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["text/*"] })
-    }
-}
+text_setting!(MediaRange, "media range", { "type": "string", "examples": ["text/*"] });
+shown_as_text!(MediaRange);
 
 #[cfg(test)]
 mod tests {

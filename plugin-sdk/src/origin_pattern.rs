@@ -1,13 +1,9 @@
 //! Origins of web pages, and patterns of them: RFC 6454.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
-
 use crate::SettingsError;
-use crate::settings::text;
+use crate::settings::text::text_setting;
 
 /// Origins of web pages, for settings: `"https://shop.example"`, `"https://*.shop.example"`, `"http://localhost:*"`,
 /// `"null"`, or `"*"` for any.
@@ -106,25 +102,7 @@ impl FromStr for OriginPattern {
     }
 }
 
-impl<'de> Deserialize<'de> for OriginPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::parsed(deserializer, "origin")
-    }
-}
-
-impl JsonSchema for OriginPattern {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "OriginPattern".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["https://shop.example"] })
-    }
-}
+text_setting!(OriginPattern, "origin", { "type": "string", "examples": ["https://shop.example"] });
 
 #[cfg(test)]
 mod tests {

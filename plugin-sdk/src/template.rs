@@ -1,12 +1,10 @@
 //! A text with placeholders for what an exchange holds.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::settings::text;
+use crate::settings::text::{shown_as_text, text_setting};
 use crate::{HeaderName, Request, SettingsError};
 
 /// A text with placeholders, for settings: `"user={jwt.sub}"`. It is parsed once and filled for each request.
@@ -176,31 +174,15 @@ impl FromStr for Template {
     }
 }
 
-impl Serialize for Template {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.written)
+/// As it was written.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
     }
 }
 
-impl<'de> Deserialize<'de> for Template {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::parsed(deserializer, "template")
-    }
-}
-
-impl JsonSchema for Template {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Template".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
-    }
-}
+text_setting!(Template, "template", { "type": "string" });
+shown_as_text!(Template);
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,11 @@
 //! A length of time as an operator writes it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::SettingsError;
-use crate::settings::text;
+use crate::settings::text::{shown_as_text, text_setting};
 
 /// A length of time, for settings: a whole number and `s`, `m` or `h`.
 ///
@@ -68,31 +64,8 @@ impl fmt::Display for TimeSpan {
     }
 }
 
-impl Serialize for TimeSpan {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for TimeSpan {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::parsed(deserializer, "length of time")
-    }
-}
-
-impl JsonSchema for TimeSpan {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "TimeSpan".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9]{1,6}[smh]$" })
-    }
-}
+text_setting!(TimeSpan, "length of time", { "type": "string", "pattern": "^[0-9]{1,6}[smh]$" });
+shown_as_text!(TimeSpan);
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,13 @@
 //! What requests are counted by.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::settings::text;
+use crate::settings::text::{shown_as_text, text_setting};
 use crate::{HeaderName, Request, SettingsError};
 
 /// What requests are counted by, for settings: `"client-ip"`, `"jwt:sub"`.
@@ -151,31 +151,15 @@ impl FromStr for Key {
     }
 }
 
-impl Serialize for Key {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.written)
+/// As it was written.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
     }
 }
 
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::parsed(deserializer, "key")
-    }
-}
-
-impl JsonSchema for Key {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Key".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^(client-ip|api-key|route|global|(jwt|header|path):.+)$" })
-    }
-}
+text_setting!(Key, "key", { "type": "string", "pattern": "^(client-ip|api-key|route|global|(jwt|header|path):.+)$" });
+shown_as_text!(Key);
 
 #[cfg(test)]
 mod tests {

@@ -1,15 +1,11 @@
 //! A rate as an operator writes it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::SettingsError;
-use crate::settings::text;
+use crate::settings::text::{shown_as_text, text_setting};
 
 /// So many per unit of time, for settings: `"5/min"`.
 ///
@@ -93,35 +89,8 @@ impl fmt::Display for Rate {
     }
 }
 
-impl Serialize for Rate {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::parsed(deserializer, "rate")
-    }
-}
-
-impl JsonSchema for Rate {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Rate".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "pattern": "^[1-9][0-9]{0,8}/(s|sec|second|min|minute|h|hour|d|day)$",
-            "examples": ["5/min"],
-        })
-    }
-}
+text_setting!(Rate, "rate", { "type": "string", "pattern": "^[1-9][0-9]{0,8}/(s|sec|second|min|minute|h|hour|d|day)$", "examples": ["5/min"] });
+shown_as_text!(Rate);
 
 #[cfg(test)]
 mod tests {
