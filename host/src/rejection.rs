@@ -23,8 +23,10 @@ pub enum Rejection {
     NoRoute,
     /// Routes match, but for the method; the value of `Allow`.
     MethodNotAllowed(HeaderValue),
-    /// The method is one that the gateway does not serve: `CONNECT`.
+    /// The method is one that the gateway does not serve: `CONNECT` or `TRACE`.
     NotImplemented,
+    /// The client expects something else than `100-continue`.
+    ExpectationFailed,
     /// The request's body is larger than the limit.
     BodyTooLarge,
     /// A filter failed and may not be skipped.
@@ -66,6 +68,7 @@ impl Rejection {
             self,
             Rejection::BadRequest(_)
                 | Rejection::NotImplemented
+                | Rejection::ExpectationFailed
                 | Rejection::UriTooLong
                 | Rejection::HeadersTooLarge
                 | Rejection::RequestTimeout
@@ -82,6 +85,7 @@ impl Rejection {
             Rejection::NoRoute => StatusCode::NOT_FOUND,
             Rejection::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Rejection::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Rejection::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Rejection::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::FilterFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Rejection::FilterQuarantined { .. } | Rejection::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -104,6 +108,7 @@ impl Rejection {
             Rejection::NoRoute => "no-route",
             Rejection::MethodNotAllowed(_) => "method-not-allowed",
             Rejection::NotImplemented => "not-implemented",
+            Rejection::ExpectationFailed => "expectation-failed",
             Rejection::BodyTooLarge => "body-too-large",
             Rejection::FilterFailed => "filter-failed",
             Rejection::FilterQuarantined { .. } => "filter-quarantined",
@@ -127,6 +132,7 @@ impl Rejection {
             Rejection::NoRoute => "Nothing is served at this address",
             Rejection::MethodNotAllowed(_) => "This address is not served with this method",
             Rejection::NotImplemented => "The method is not supported",
+            Rejection::ExpectationFailed => "The request expects what is not known here",
             Rejection::BodyTooLarge => "The request's body is too large",
             Rejection::FilterFailed => "The gateway could not process the request",
             Rejection::FilterQuarantined { .. } => "The gateway cannot process the request at present",

@@ -21,6 +21,7 @@ mod upstream_connections;
 // What clients may not do.
 mod limits;
 mod malformed;
+mod smuggling;
 
 // Filters.
 mod filter_bodies;

@@ -61,6 +61,7 @@ fn only_rejection_picks_the_status_of_a_failure() {
         "METHOD_NOT_ALLOWED",
         "REQUEST_TIMEOUT",
         "PAYLOAD_TOO_LARGE",
+        "EXPECTATION_FAILED",
         "URI_TOO_LONG",
         "TOO_MANY_REQUESTS",
         "REQUEST_HEADER_FIELDS_TOO_LARGE",

@@ -87,7 +87,19 @@ impl Raw {
         within("bytes come", self.socket.read(&mut bytes)).await.unwrap_or(0)
     }
 
-    async fn read_some(&mut self) -> bool {
+    /// Sends bytes; false where the peer has closed, or does not take them for a while.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        let sent = tokio::time::timeout(Duration::from_secs(2), self.socket.write_all(bytes)).await;
+        matches!(sent, Ok(Ok(())))
+    }
+
+    /// What has come and was not read yet.
+    pub(crate) fn unread(&mut self) -> &mut Vec<u8> {
+        &mut self.read
+    }
+
+    /// Reads what comes next; false where the peer has closed.
+    pub(crate) async fn read_some(&mut self) -> bool {
         self.socket.read_buf(&mut self.read).await.is_ok_and(|read| read > 0)
     }
 }

@@ -21,6 +21,11 @@ impl Fixed {
         }
     }
 
+    /// 204, and no word beside it.
+    pub(crate) fn nothing() -> Fixed {
+        Fixed::new(StatusCode::NO_CONTENT, &[], Bytes::new())
+    }
+
     pub(crate) fn answer(&self) -> Reply {
         Reply {
             status: self.status,

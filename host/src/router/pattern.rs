@@ -262,6 +262,10 @@ fn parse_methods<'a>(methods: impl Iterator<Item = &'a str>, start: usize) -> Re
             let help = format!("write `{}`", text.to_ascii_uppercase());
             return Err(error("methods are in upper case".to_owned()).help(help));
         }
+        if matches!(method, Method::CONNECT | Method::TRACE) {
+            let help = "CONNECT would make a tunnel of the gateway; TRACE would show what filters add to requests";
+            return Err(error(format!("`{text}` is never served")).help(help));
+        }
         if known.contains(&method) {
             return Err(error(format!("`{text}` stands here twice")));
         }
@@ -321,6 +325,7 @@ mod tests {
         refused("GET,PUT,GET /", "GET", "`GET` stands here twice");
         refused("G@T /", "G@T", "`G@T` is not a method");
         refused("ANY /", "ANY", "`ANY` is not a method");
+        refused("GET,TRACE /", "TRACE", "`TRACE` is never served");
     }
 
     #[test]

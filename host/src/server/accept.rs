@@ -7,11 +7,15 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Version};
 
+use super::framing::decimal;
 use super::hop_by_hop;
 use super::host::{Host, KnownHost};
 use crate::config::resolved::Server;
 use crate::rejection::Rejection;
 use crate::router::{PathError, normalise};
+
+/// The target of `OPTIONS *`, which is for the gateway itself.
+pub(crate) const ASTERISK: &str = "*";
 
 /// What a head says, once it may enter.
 pub(crate) struct Accepted {
@@ -33,14 +37,26 @@ impl Accepted {
 
 /// Checks a head, and takes out of it what belongs to the connection. `known` is the host that the same client named last.
 pub(crate) fn accept(parts: &mut Parts, server: &Server, known: &KnownHost) -> Result<Accepted, Rejection> {
-    if parts.method == Method::CONNECT {
+    // CONNECT would make a tunnel of the gateway. TRACE would show its sender what it may not see: fields that proxies and
+    // filters have added, and its browser's cookies.
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Rejection::NotImplemented);
     }
     let seen = Seen::of(&parts.headers);
     check_size(parts, &seen, server)?;
     check_fields(&parts.headers, &seen, server)?;
+    check_expectation(parts.version, &seen)?;
     let host = host(parts, &seen, known)?;
+    // HTTP/1's framing lets nothing else pass.
+    let query = parts.uri.query().unwrap_or_default();
+    if parts.version >= Version::HTTP_2 && !query.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Rejection::BadRequest(in_words(PathError::Forbidden)));
+    }
     let raw = parts.uri.path();
+    if raw == ASTERISK && parts.method == Method::OPTIONS {
+        let target = PathAndQuery::from_static(ASTERISK);
+        return Ok(Accepted { target, host });
+    }
     let path = normalise(raw, &server.paths).map_err(|error| Rejection::BadRequest(in_words(error)))?;
     let target = match (path, parts.uri.path_and_query()) {
         // Copied, since it outlives the head: a part of what was read would keep all of that in memory.
@@ -56,7 +72,7 @@ pub(crate) fn accept(parts: &mut Parts, server: &Server, known: &KnownHost) -> R
     let target = target.map_err(|_| Rejection::BadRequest("the path is malformed"))?;
     let Seen {
         hop_by_hop,
-        expect,
+        expectations,
         cookies,
         ..
     } = seen;
@@ -64,11 +80,11 @@ pub(crate) fn accept(parts: &mut Parts, server: &Server, known: &KnownHost) -> R
         hop_by_hop::strip(&mut parts.headers);
     }
     // Whoever reads the body here says `100 Continue`; upstream it would only wait.
-    if expect {
+    if expectations > 0 {
         parts.headers.remove(header::EXPECT);
     }
     // HTTP/2 may split cookies over fields; HTTP/1.1 may not (RFC 9113 section 8.2.3).
-    if cookies > 1 && parts.version == Version::HTTP_2 {
+    if cookies > 1 && parts.version >= Version::HTTP_2 {
         join_cookies(&mut parts.headers);
     }
     Ok(Accepted { target, host })
@@ -80,7 +96,10 @@ struct Seen<'h> {
     host: Option<&'h HeaderValue>,
     hosts: usize,
     cookies: usize,
-    expect: bool,
+    expect: Option<&'h HeaderValue>,
+    expectations: usize,
+    length: Option<&'h HeaderValue>,
+    lengths: usize,
     hop_by_hop: bool,
     underscore: bool,
     /// The size of the fields as HTTP/2 counts it (RFC 9113 section 6.5.2).
@@ -101,7 +120,14 @@ impl Seen<'_> {
                     seen.hosts += 1;
                 }
                 header::COOKIE => seen.cookies += 1,
-                header::EXPECT => seen.expect = true,
+                header::CONTENT_LENGTH => {
+                    seen.length = Some(value);
+                    seen.lengths += 1;
+                }
+                header::EXPECT => {
+                    seen.expect = Some(value);
+                    seen.expectations += 1;
+                }
                 _ => {
                     seen.hop_by_hop |= hop_by_hop::is_hop_by_hop(name);
                     seen.underscore |= text.bytes().any(|byte| byte == b'_');
@@ -118,7 +144,7 @@ fn in_words(error: PathError) -> &'static str {
     match error {
         PathError::NotAbsolute => "the request target is no path",
         PathError::BadPercent => "the path holds a `%` without two hexadecimal digits",
-        PathError::Forbidden => "the path holds a character that must be percent-encoded",
+        PathError::Forbidden => "the request target holds a character that must be percent-encoded",
         PathError::Nul => "the path holds an encoded NUL",
         PathError::EncodedSlash => "the path holds an encoded slash",
         PathError::Backslash => "the path holds a backslash",
@@ -133,7 +159,7 @@ fn check_size(parts: &Parts, seen: &Seen<'_>, server: &Server) -> Result<(), Rej
         return Err(Rejection::UriTooLong);
     }
     // HTTP/1 has been counted while it was parsed; here this is for HTTP/2.
-    let too_large = parts.version == Version::HTTP_2 && seen.size + pseudo_size(parts) > server.limits.header_size;
+    let too_large = parts.version >= Version::HTTP_2 && seen.size + pseudo_size(parts) > server.limits.header_size;
     if too_large || parts.headers.len() > server.limits.header_count {
         return Err(Rejection::HeadersTooLarge);
     }
@@ -168,8 +194,27 @@ fn check_fields(headers: &HeaderMap, seen: &Seen<'_>, server: &Server) -> Result
             ));
         }
     }
+    // HTTP/1's framing has seen to that already; HTTP/2's parser is more generous.
+    if seen.lengths > 1 {
+        return Err(Rejection::BadRequest("more than one Content-Length field"));
+    }
+    if seen.length.is_some_and(|length| decimal(length.as_bytes()).is_none()) {
+        return Err(Rejection::BadRequest("Content-Length is not a number"));
+    }
     if seen.underscore && !server.underscores_in_headers {
         return Err(Rejection::BadRequest("field names with `_` are not accepted"));
+    }
+    Ok(())
+}
+
+/// One expectation is known, and only one spelling of it: what is nearly it makes some servers wait for a body, and others
+/// take that for the next request. HTTP/1.0 knows none, so there it says nothing (RFC 9110 section 10.1.1).
+fn check_expectation(version: Version, seen: &Seen<'_>) -> Result<(), Rejection> {
+    let Some(expect) = seen.expect.filter(|_| version != Version::HTTP_10) else {
+        return Ok(());
+    };
+    if seen.expectations > 1 || !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+        return Err(Rejection::ExpectationFailed);
     }
     Ok(())
 }
@@ -185,6 +230,10 @@ fn host(parts: &Parts, seen: &Seen<'_>, known: &KnownHost) -> Result<Host, Rejec
     {
         return Err(Rejection::BadRequest("the request target's scheme is not HTTP"));
     }
+    // `GET a` is a target for CONNECT alone.
+    if parts.uri.scheme().is_none() && parts.uri.authority().is_some() {
+        return Err(Rejection::BadRequest(in_words(PathError::NotAbsolute)));
+    }
     let field = seen.host.map(HeaderValue::as_bytes);
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
     match (authority, field) {
@@ -195,6 +244,8 @@ fn host(parts: &Parts, seen: &Seen<'_>, known: &KnownHost) -> Result<Host, Rejec
         (_, Some(field)) => known
             .named(field)
             .ok_or(Rejection::BadRequest("the Host field is malformed")),
+        // HTTP/1.1 must name it in a field, also where the target does (RFC 9112 section 3.2).
+        (_, None) if parts.version == Version::HTTP_11 => Err(Rejection::BadRequest("the Host field is missing")),
         (Some(authority), None) => known
             .named(authority)
             .ok_or(Rejection::BadRequest("the authority is malformed")),

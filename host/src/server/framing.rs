@@ -319,9 +319,10 @@ impl Head {
     }
 }
 
-/// Digits and nothing else: no sign, no list, no white space between.
-fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+/// Digits and nothing else: no sign, no list, no white space between, and no zeros before, which some read as octal.
+pub(super) fn decimal(value: &[u8]) -> Option<u64> {
+    let zeros = value.len() > 1 && value.starts_with(b"0");
+    if zeros || value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
     std::str::from_utf8(value).ok()?.parse().ok()
@@ -379,6 +380,7 @@ mod tests {
             "Content-Length: 1, 1",
             "Content-Length: +1",
             "Content-Length: 0x1",
+            "Content-Length: 01",
             "Content-Length: ",
             "Content-Length: 1\r\nTransfer-Encoding: chunked",
             "Transfer-Encoding: gzip, chunked",

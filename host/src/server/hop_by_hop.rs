@@ -62,15 +62,19 @@ fn accepts_trailers(value: &HeaderValue) -> bool {
     codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
-/// A sender may not name away what the message needs end to end (RFC 9110 section 7.6.1), or what says who it is.
+/// A sender may not name away what the message needs end to end (RFC 9110 section 7.6.1), or what says who it is and where it
+/// comes from.
 fn may_be_named(name: &HeaderName) -> bool {
     ![
         header::HOST,
         header::CONTENT_LENGTH,
         header::CONTENT_TYPE,
+        header::CONTENT_ENCODING,
+        header::CONTENT_RANGE,
         header::CACHE_CONTROL,
         header::AUTHORIZATION,
         header::COOKIE,
+        header::ORIGIN,
         header::TE,
     ]
     .contains(name)

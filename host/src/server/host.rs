@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::net::Ipv6Addr;
 use std::rc::Rc;
 
 use http::HeaderValue;
-use http::uri::Authority;
+
+use super::framing::decimal;
 
 /// Whom a request is for.
 #[derive(Debug, Clone)]
@@ -47,20 +49,31 @@ impl KnownHost {
     }
 }
 
-/// `host` or `host:port`, without user information.
+/// `host` or `host:port`: a name of letters, digits, `-`, `.`, `_` and `~`, an IPv4 address, or an IPv6 address in brackets.
+/// The grammar allows more (RFC 3986 section 3.2.2: `a,b`, `%61`, an empty name or port); servers take that for different
+/// hosts.
 fn is_authority(bytes: &[u8]) -> bool {
-    // Nearly every host is a name or an IPv4 address with or without a port; the rest is left to the parser.
-    let (name, port) = match bytes.iter().rposition(|byte| *byte == b':') {
-        Some(colon) => (&bytes[..colon], &bytes[colon + 1..]),
-        None => (bytes, &[][..]),
+    let (is_host, port) = if let [b'[', rest @ ..] = bytes {
+        let end = rest.iter().position(|byte| *byte == b']').unwrap_or(rest.len());
+        let (address, after) = rest.split_at(end);
+        let address = std::str::from_utf8(address).unwrap_or_default();
+        (address.parse::<Ipv6Addr>().is_ok(), after.strip_prefix(b"]"))
+    } else {
+        let end = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
+        let (name, after) = bytes.split_at(end);
+        let of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~');
+        (!name.is_empty() && name.iter().all(of_name), Some(after))
     };
-    let is_plain = name
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-    if is_plain && !name.is_empty() && port.len() <= 5 && port.iter().all(u8::is_ascii_digit) {
-        return true;
+    is_host && port.is_some_and(is_port_or_nothing)
+}
+
+/// Nothing, or `:port` as a plain number.
+fn is_port_or_nothing(bytes: &[u8]) -> bool {
+    match bytes {
+        [] => true,
+        [b':', port @ ..] => decimal(port).is_some_and(|port| port <= u64::from(u16::MAX)),
+        _ => false,
     }
-    !bytes.contains(&b'@') && !bytes.contains(&b'"') && Authority::try_from(bytes).is_ok()
 }
 
 /// The host without port, in lower case, as the router compares it.
@@ -104,9 +117,38 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_no_user_and_no_quotes() {
-        assert!(is_authority(b"example.com:8080") && is_authority(b"[::1]:80"));
-        for bad in [&b"a@b"[..], b"a\"b", b"a b", b"a/b", b"a:b:c"] {
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for good in [
+            &b"example.com:8080"[..],
+            b"[::1]:80",
+            b"[::1]",
+            b"a_b",
+            b"127.0.0.1:0",
+            b"a.:65535",
+        ] {
+            assert!(is_authority(good), "{good:?}");
+        }
+        for bad in [
+            &b""[..],
+            b"a@b",
+            b"a\"b",
+            b"a b",
+            b"a/b",
+            b"a:b:c",
+            b"a,b",
+            b"a;b",
+            b"a:",
+            b":80",
+            b"a:-1",
+            b"a:065",
+            b"a:65536",
+            b"[::1",
+            b"[::1]x",
+            b"[a]",
+            b"::1",
+            b"%61",
+            b"\xe9",
+        ] {
             assert!(!is_authority(bad), "{bad:?}");
         }
     }

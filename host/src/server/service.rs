@@ -8,7 +8,7 @@ use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::accept::{Accepted, accept};
+use super::accept::{ASTERISK, Accepted, accept};
 use super::completion::Completion;
 use super::connection::Connection;
 use super::outgoing::Outgoing;
@@ -91,6 +91,9 @@ fn find<'v>(
     parts: &http::request::Parts,
     accepted: &Accepted,
 ) -> Result<(&'v Rc<RouteView>, Params), Rejection> {
+    if accepted.target.path() == ASTERISK {
+        return Ok((&view.itself, Params::default()));
+    }
     let lookup = Lookup {
         method: &parts.method,
         host: &accepted.host.name,

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::Shared;
 use crate::backend::Backend;
+use crate::backend::fixed::Fixed;
 use crate::gateway::{Gateway, GatewayFilter, GatewayRoute};
 use crate::pipeline::{Labels, Pipeline, RouteInfo, Stage};
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::{FILTER_INSTANCES, FilterCounters, RouteCounters};
+use crate::telemetry::metrics::{FILTER_INSTANCES, FilterCounters, Metrics, RouteCounters};
 use crate::upstream::Upstream;
 use crate::wasm::Pool;
 
@@ -19,6 +20,8 @@ pub(crate) struct View {
     pub(crate) routes: Vec<Rc<RouteView>>,
     /// Stands in for requests that no route matches.
     pub(crate) unrouted: Rc<RouteView>,
+    /// Answers `OPTIONS *`, which asks for nothing but whether somebody is there (RFC 9110 section 9.3.7).
+    pub(crate) itself: Rc<RouteView>,
     pub(crate) access_log: AccessLog,
     upstreams: Vec<Rc<Upstream>>,
     pools: Vec<Rc<Pool>>,
@@ -38,6 +41,22 @@ pub(crate) struct RouteView {
 /// The route's name in log and metrics of a request that no route matches.
 const UNROUTED: &str = "-";
 
+impl RouteView {
+    /// What stands in for a route where there is none: without filters.
+    fn of_no_route(backend: Option<Backend>, metrics: &Metrics, thread: usize) -> Rc<RouteView> {
+        Rc::new(RouteView {
+            info: Arc::new(RouteInfo {
+                name: UNROUTED.into(),
+                timeout: Duration::from_secs(60),
+            }),
+            pipeline: Pipeline::new(Vec::new()),
+            backend,
+            body_size: None,
+            counters: RouteCounters::new(metrics, thread, UNROUTED.into()),
+        })
+    }
+}
+
 impl View {
     /// A view of the current gateway. What has not changed since the previous one is taken over: connections, ready
     /// instances, balancing.
@@ -54,16 +73,8 @@ impl View {
         let upstreams: Vec<_> = upstreams.collect();
         let mut view = View {
             routes: Vec::with_capacity(gateway.routes.len()),
-            unrouted: Rc::new(RouteView {
-                info: Arc::new(RouteInfo {
-                    name: UNROUTED.into(),
-                    timeout: Duration::from_secs(60),
-                }),
-                pipeline: Pipeline::new(Vec::new()),
-                backend: None,
-                body_size: None,
-                counters: RouteCounters::new(metrics, thread, UNROUTED.into()),
-            }),
+            unrouted: RouteView::of_no_route(None, metrics, thread),
+            itself: RouteView::of_no_route(Some(Backend::Fixed(Fixed::nothing())), metrics, thread),
             access_log: shared.access_log.handle(metrics, thread),
             upstreams,
             pools: Vec::new(),
