@@ -16,7 +16,7 @@ use crate::rejection::Rejection;
 use crate::server::activity::Activity;
 use crate::server::hop_by_hop;
 use crate::server::wait::Watch;
-use crate::upstream::UpstreamBody;
+use crate::upstream::{Upgraded, UpstreamBody};
 
 /// The body of a request or response. Small, since it is handed on from layer to layer many times.
 pub(crate) enum Body {
@@ -30,6 +30,8 @@ pub(crate) enum Body {
     Upstream(Box<UpstreamBody>),
     /// What a filter makes of another body.
     Transformed(Box<Transformed>),
+    /// None at all, since the target goes on in another protocol.
+    Upgraded(Box<Upgraded>),
 }
 
 /// Why a body broke off.
@@ -106,7 +108,7 @@ impl HttpBody for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = self.get_mut();
         match body {
-            Body::Empty => Poll::Ready(None),
+            Body::Empty | Body::Upgraded(_) => Poll::Ready(None),
             Body::Full(bytes, trailers) => {
                 if !bytes.is_empty() {
                     return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))));
@@ -123,7 +125,7 @@ impl HttpBody for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Body::Empty => true,
+            Body::Empty | Body::Upgraded(_) => true,
             Body::Full(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
             Body::Client(client) => client.incoming.is_end_stream(),
             Body::Upstream(upstream) => upstream.is_end_stream(),
@@ -133,7 +135,7 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Body::Empty => SizeHint::with_exact(0),
+            Body::Empty | Body::Upgraded(_) => SizeHint::with_exact(0),
             Body::Full(_, Some(_)) => SizeHint::default(),
             Body::Full(bytes, None) => SizeHint::with_exact(bytes.len() as u64),
             Body::Client(client) => client.incoming.size_hint(),

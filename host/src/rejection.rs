@@ -196,6 +196,8 @@ pub enum Outcome {
     Redirected,
     /// A fixed response was given.
     Responded,
+    /// It went on in another protocol, and both sides have ended it.
+    Upgraded,
     /// The client went away before it had all of the answer.
     ClientGone,
     /// The answer broke off after its head had been sent; the word says why.
@@ -215,6 +217,7 @@ impl Outcome {
             Outcome::Replied => "replied",
             Outcome::Redirected => "redirected",
             Outcome::Responded => "responded",
+            Outcome::Upgraded => "upgraded",
             Outcome::ClientGone => "client-gone",
             Outcome::Broken(word) | Outcome::Rejected(word) => word,
         }

@@ -16,7 +16,9 @@ mod shipped_configurations;
 mod streaming;
 mod timeouts;
 mod trailers;
+mod upgrades;
 mod upstream_connections;
+mod websockets;
 
 // What clients may not do.
 mod limits;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use crate::{
-    Connection, Folder, Process, Ran, Raw, Request, Response, Upstream, configuration, eventually, portcullis_in,
-    response,
+    Connection, Folder, Process, Ran, Raw, Request, Response, Upstream, WebSocket, configuration, eventually,
+    portcullis_in, response,
 };
 
 /// A running gateway, a process of its own. Killed when dropped.
@@ -145,6 +145,14 @@ impl Gateway {
     /// A bare socket, for what no client library sends.
     pub async fn raw(&self) -> Raw {
         Raw::connect(self.address()).await
+    }
+
+    /// Opens a WebSocket. Panics where it is refused.
+    pub async fn websocket(&self, path: &str) -> WebSocket {
+        match WebSocket::open(self.address(), path, &[]).await {
+            Ok((socket, _)) => socket,
+            Err(response) => panic!("refused: {response:?}"),
+        }
     }
 
     /// Where clients connect.

@@ -11,7 +11,7 @@ use crate::eventually;
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// A running `portcullis`. Killed when dropped.
+/// A running `portcullis`, or another program. Killed when dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Mutex<Child>,
@@ -26,17 +26,43 @@ impl Process {
         environment: &[(&str, &str)],
         folder: &Path,
     ) -> Self {
-        let mut child = Command::new(gateway_binary())
+        let mut command = Command::new(gateway_binary());
+        command
             .args(arguments)
             .env("PORTCULLIS_WASM_CACHE", target_folder().join("portcullis-test-cache"))
             .env("NO_COLOR", "1")
             .envs(environment.iter().copied())
-            .current_dir(folder)
+            .current_dir(folder);
+        Process::of(command)
+    }
+
+    /// Opens a page in a browser without a window. Its profile goes into this folder.
+    pub fn browser(page: &str, profile: &Path) -> Self {
+        let mut command = Command::new("chromium");
+        command
+            // Tests may run as root, for whom it has no sandbox.
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-dev-shm-usage",
+            ])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg("--remote-debugging-port=0")
+            .arg(page)
+            .env("HOME", profile);
+        Process::of(command)
+    }
+
+    /// Starts any program.
+    fn of(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the gateway starts");
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = collect(child.stdout.take().expect("a pipe"));
         let stderr = collect(child.stderr.take().expect("a pipe"));
         Process {

@@ -14,7 +14,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::{Body, Raw, body, echo};
+use crate::{Body, Raw, WebSocket, body, echo};
 
 /// A real service on a port that the system chose, HTTP/1.1 and HTTP/2. Closed when dropped.
 ///
@@ -62,6 +62,19 @@ impl Upstream {
             let handler = handler.clone();
             async move { serve(socket, handler, seen).await }
         })
+    }
+
+    /// Opens WebSockets, and hands its end of each to `handler`.
+    pub async fn websockets<F, R>(handler: F) -> Self
+    where
+        F: Fn(WebSocket) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        Self::with(move |request| {
+            let response = WebSocket::accept(request, handler.clone());
+            async move { response }
+        })
+        .await
     }
 
     /// Answers with 200 and this text at an address that was used before.
@@ -252,7 +265,9 @@ where
     // A client that breaks off is what some tests are about.
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().max_headers(512);
-    _ = builder.serve_connection(TokioIo::new(socket), service).await;
+    _ = builder
+        .serve_connection_with_upgrades(TokioIo::new(socket), service)
+        .await;
 }
 
 /// Counts something for as long as it lives.

@@ -8,7 +8,7 @@ use std::task::{Poll, ready};
 use std::time::Instant;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
@@ -17,8 +17,8 @@ use crate::body::{Body, ClientBodyState};
 use crate::pipeline::Exchange;
 use crate::rejection::Rejection;
 use crate::router::Template;
-use crate::server::hop_by_hop;
-use crate::upstream::{Alarm, ConnectError, Kept, Lease, Target, Upstream, UpstreamBody};
+use crate::server::{hop_by_hop, upgrade};
+use crate::upstream::{Alarm, ConnectError, Kept, Lease, Target, Upgraded, Upstream, UpstreamBody};
 
 /// Forwards to an upstream.
 pub(crate) struct Proxy {
@@ -124,6 +124,13 @@ impl Proxy {
         if !http2 && !body.is_end_stream() && body.size_hint().exact().is_none() {
             // Or hyper would send a GET, for one, as if it had no body.
             headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        if !http2
+            && body.is_end_stream()
+            && let Some(protocols) = &exchange.upgrade
+        {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::UPGRADE, protocols.clone());
         }
         let mut request = Request::new(body);
         *request.method_mut() = exchange.method.clone();
@@ -270,7 +277,12 @@ impl Proxy {
         terms: &Terms<'_>,
     ) -> Result<Body, Failed> {
         let (head, incoming) = response.into_parts();
-        // Nobody asked for another protocol, and a final status is at most 599.
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return upgraded(head, lease, exchange)
+                .map(|upgraded| Body::Upgraded(Box::new(upgraded)))
+                .ok_or(Failed::Rejected(Rejection::UpstreamMalformed));
+        }
+        // A final status is at most 599.
         if !(200..=599).contains(&head.status.as_u16()) {
             return Err(Failed::Rejected(Rejection::UpstreamMalformed));
         }
@@ -291,6 +303,15 @@ impl Proxy {
             Body::Upstream(Box::new(body))
         })
     }
+}
+
+/// Takes over a response that ends HTTP on its connection, if that was asked for.
+fn upgraded(head: response::Parts, lease: Lease, exchange: &mut Exchange) -> Option<Upgraded> {
+    let protocol = upgrade::agreed(exchange.upgrade.as_ref()?, &head.headers)?;
+    exchange.response.status = head.status;
+    exchange.response.headers = head.headers;
+    hop_by_hop::strip(&mut exchange.response.headers);
+    Upgraded::new(lease, protocol)
 }
 
 /// Whether the peer had closed the connection, so that it never answered and, as far as can be told, never acted.

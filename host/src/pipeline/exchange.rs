@@ -32,6 +32,8 @@ pub struct Exchange {
     pub version: Version,
     /// The request's fields.
     pub headers: HeaderMap,
+    /// The protocols that its client would rather go on in, and that its route allows: a value of `Upgrade`.
+    pub(crate) upgrade: Option<HeaderValue>,
     /// The response, from the response phase on.
     pub response: ResponseHead,
     /// The route that matched.
@@ -117,6 +119,7 @@ impl Exchange {
             host,
             version: parts.version,
             headers: parts.headers,
+            upgrade: None,
             response: ResponseHead::default(),
             deadline: started + route.timeout,
             route,

@@ -135,6 +135,8 @@ impl Pipeline {
                 }
                 Called::Rejected(rejection) => body = reject(exchange, &rejection, outcome),
                 Called::Well(Flow::BufferBody(_)) if has_no_body(exchange) => {}
+                // What follows is no body, and no filter's to see.
+                Called::Well(Flow::BufferBody(_) | Flow::TransformBody(_)) if matches!(body, Body::Upgraded(_)) => {}
                 Called::Well(Flow::TransformBody(transform)) => {
                     exchange.response.headers.remove(header::CONTENT_LENGTH);
                     if has_no_body(exchange) || matches!(body, Body::Empty) {

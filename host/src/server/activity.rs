@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::upgrade::Handshake;
 use super::wait::Wait;
 use crate::config::resolved::Timeouts;
 
@@ -25,6 +26,8 @@ pub(crate) struct Activity {
     since: Cell<Option<Instant>>,
     /// What its exchanges wait for.
     waits: RefCell<Vec<Rc<Wait>>>,
+    /// Whether its client has asked for another protocol.
+    pub(super) handshake: Handshake,
     order: Cell<Option<Order>>,
     connection: RefCell<Option<Waker>>,
 }
@@ -62,6 +65,7 @@ impl Activity {
             blocked: Cell::new(false),
             since: Cell::new(None),
             waits: RefCell::default(),
+            handshake: Handshake::default(),
             order: Cell::new(None),
             connection: RefCell::new(None),
         }
@@ -254,6 +258,7 @@ mod tests {
         header: Duration::from_secs(10),
         idle: Duration::from_secs(60),
         stall: Duration::from_secs(30),
+        upgrade_idle: Duration::from_secs(3600),
         drain: Duration::from_secs(30),
     };
 

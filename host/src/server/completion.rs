@@ -12,6 +12,7 @@ use super::view::{RouteView, View};
 use crate::backend::Backend;
 use crate::backend::proxy::{Proxy, Terms};
 use crate::body::{Body, BodyError, ClientBodyState};
+use crate::config::resolved::Timeouts;
 use crate::pipeline::{Exchange, ExchangeId, ResponseHead};
 use crate::rejection::{CLIENT_GONE, Outcome, Rejection};
 use crate::telemetry::access_log::{Line, Notes, timestamp};
@@ -106,6 +107,18 @@ impl Completion {
             status: head.status,
             headers: std::mem::take(&mut head.headers),
         }
+    }
+
+    /// How long its client may take.
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.view.gateway.config.server.timeouts
+    }
+
+    /// It went on in another protocol, with so many bytes from the client and to it.
+    pub(super) fn tunnelled(&mut self, sent: u64, received: u64, ended: Outcome) {
+        self.exchange.request_bytes = sent;
+        self.exchange.response_bytes = received;
+        self.outcome = ended;
     }
 
     /// So many bytes of the response's body are on their way.

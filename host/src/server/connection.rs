@@ -19,13 +19,14 @@ use super::forwarded::Forwarder;
 use super::host::KnownHost;
 use super::io::{ClientIo, Ended};
 use super::service;
+use super::tunnel::Tunnel;
 use super::worker::Worker;
 use super::{completion, ending};
 use crate::config::resolved::Server;
 use crate::pipeline::ExchangeId;
 use crate::rejection::Rejection;
 use crate::socket::Socket;
-use crate::upstream::Alarm;
+use crate::upstream::{Alarm, Released};
 
 /// What the exchanges of one connection share.
 pub(super) struct Connection {
@@ -36,6 +37,8 @@ pub(super) struct Connection {
     pub(super) host: KnownHost,
     /// Tells an exchange that it has waited for too long, here while none waits.
     pub(super) alarm: Cell<Alarm>,
+    /// The exchange that goes on once HTTP has ended here.
+    pub(super) tunnel: Cell<Option<Box<Tunnel>>>,
 }
 
 /// Bytes buffered for one connection.
@@ -58,6 +61,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, activity: Rc<Activity>, socket: S
         forwarder,
         host: KnownHost::default(),
         alarm: Cell::default(),
+        tunnel: Cell::default(),
     });
     let mut socket = socket;
     match read_ahead(&mut socket, &connection.activity).await {
@@ -140,7 +144,17 @@ async fn serve_http1(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
         socket,
         refused,
         unread,
+        ahead,
     } = served.into_parts().io.ended();
+    if let Some(tunnel) = connection.tunnel.take()
+        && matches!(ended, Ok(Ok(())))
+    {
+        let client = Released {
+            socket: Box::new(socket),
+            ahead,
+        };
+        return Box::pin(tunnel.run(client)).await;
+    }
     let socket = socket.into_inner();
     match (ended, refused) {
         (Ok(_), Some(rejection)) => refuse(&connection, socket, &rejection).await,

@@ -1,6 +1,8 @@
 //! Where each message of an HTTP/1 connection begins and ends, read strictly and before the parser sees a byte: whatever two
 //! parsers could disagree on is refused here (RFC 9112 sections 2.2, 5.1, 5.2, 6.1, 6.3 and 7.1; RFC 9110 section 8.6).
 
+// Long because half of it is tests of what must be refused.
+
 use memchr::{memchr, memchr2, memchr3};
 
 use crate::rejection::Rejection;
@@ -28,6 +30,8 @@ enum State {
     /// What is left of a chunk, its line end included.
     Chunk(u64),
     Trailer,
+    /// A head has asked for another protocol: what follows is in one or the other, and not looked at until that is known.
+    Held,
 }
 
 /// What the head at hand says of its body.
@@ -37,6 +41,7 @@ struct Head {
     chunked: bool,
     host: bool,
     old: bool,
+    upgrade: bool,
 }
 
 /// Why a connection cannot be followed any further.
@@ -74,7 +79,17 @@ impl Framing {
 
     /// Whether a body has begun and is not complete.
     pub(crate) fn in_body(&self) -> bool {
-        !matches!(self.state, State::RequestLine | State::Field)
+        !matches!(self.state, State::RequestLine | State::Field | State::Held)
+    }
+
+    /// Whether the last head has asked for another protocol, and nothing after it is followed.
+    pub(crate) fn is_held(&self) -> bool {
+        self.state == State::Held
+    }
+
+    /// The protocol stays as it is: what follows is a request.
+    pub(crate) fn resume(&mut self) {
+        self.enter(State::RequestLine);
     }
 
     /// What is wrong with the bytes that came, once something is.
@@ -83,10 +98,11 @@ impl Framing {
     }
 
     /// Follows more bytes. How many of them the parser may see: all, or those before the line or chunk that makes the
-    /// connection [malformed](Framing::malformed), and none from there on.
+    /// connection [malformed](Framing::malformed), and none from there on; or those of a head after which it is
+    /// [held](Framing::is_held).
     pub(crate) fn follow(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
-        while !rest.is_empty() && self.malformed.is_none() {
+        while !rest.is_empty() && self.malformed.is_none() && !self.is_held() {
             match self.step(rest) {
                 Ok(left) => rest = left,
                 Err(malformed) => self.malformed = Some(malformed),
@@ -195,7 +211,7 @@ impl Framing {
                 });
             }
             State::Trailer if line.is_empty() => self.enter(State::RequestLine),
-            State::Trailer | State::Body(_) | State::Chunk(_) => {}
+            State::Trailer | State::Body(_) | State::Chunk(_) | State::Held => {}
         }
         Ok(())
     }
@@ -279,6 +295,11 @@ impl Head {
                 length: Some(length @ 1..),
                 ..
             } => Ok(State::Body(*length)),
+            Head {
+                upgrade: true,
+                old: false,
+                ..
+            } => Ok(State::Held),
             _ => Ok(State::RequestLine),
         }
     }
@@ -296,11 +317,12 @@ impl Head {
             });
         };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
-        // By length first: only three names matter, and most fields are none of them.
+        // By length first: only four names matter, and most fields are none of them.
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") && std::mem::replace(&mut self.host, true) => {
                 return Err("more than one Host field");
             }
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = decimal(value.trim_ascii()).ok_or("Content-Length is not a number")?;
                 if self.length.replace(length).is_some() {
@@ -494,5 +516,25 @@ mod tests {
         assert!(!framing.in_head() && framing.in_body());
         framing.follow(b"b");
         assert!(!framing.in_head() && !framing.in_body());
+    }
+
+    #[test]
+    fn what_follows_a_wish_for_another_protocol_is_held() {
+        let mut framing = framing();
+        let head = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(framing.follow(&[&head[..], b"\x81\0 no head"].concat()), head.len());
+        assert!(framing.is_held() && !framing.in_head() && !framing.in_body() && framing.malformed().is_none());
+        framing.resume();
+        assert_eq!(framing.follow(head), head.len());
+        assert!(framing.is_held());
+        for others in [
+            "POST / HTTP/1.1\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\na",
+            "POST / HTTP/1.1\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "GET / HTTP/1.0\r\nUpgrade: x\r\n\r\n",
+        ] {
+            framing.resume();
+            framing.follow(others.as_bytes());
+            assert_eq!(framing.state, State::RequestLine, "{others}");
+        }
     }
 }

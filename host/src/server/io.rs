@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
 use super::activity::Activity;
@@ -21,6 +21,9 @@ pub(crate) struct ClientIo<S> {
     http1: Option<Http1>,
 }
 
+/// Bytes that are read of what may be another protocol, before it is known whether it is.
+const HELD: usize = 4 << 10;
+
 /// What HTTP/1 needs beyond its parser.
 struct Http1 {
     framing: Framing,
@@ -34,6 +37,8 @@ pub(crate) struct Ended<S> {
     pub(crate) refused: Option<Rejection>,
     /// The last request's body was not read to its end.
     pub(crate) unread: bool,
+    /// What came after a request for another protocol.
+    pub(crate) ahead: Bytes,
 }
 
 impl<S> ClientIo<S> {
@@ -72,6 +77,7 @@ impl<S> ClientIo<S> {
             socket: self.socket,
             refused,
             unread,
+            ahead: self.ahead,
         }
     }
 
@@ -82,7 +88,24 @@ impl<S> ClientIo<S> {
         };
         let passed = http1.framing.follow(bytes);
         self.activity.in_head(http1.framing.in_head());
+        if http1.framing.is_held() {
+            self.activity.handshake.ask();
+        }
         passed
+    }
+
+    /// Whether a request for another protocol has no answer yet, so that nothing after it may be read as HTTP.
+    fn is_held(&mut self, cx: &Context<'_>) -> bool {
+        match &mut self.http1 {
+            Some(http1) if http1.framing.is_held() => {
+                if self.activity.handshake.take_refusal(cx.waker()) {
+                    http1.framing.resume();
+                    return false;
+                }
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Ends reading once something is malformed.
@@ -128,15 +151,38 @@ fn status(bytes: &[u8]) -> Option<u16> {
     std::str::from_utf8(status).ok()?.parse().ok()
 }
 
+impl<S: Read + Unpin> ClientIo<S> {
+    /// Reads what may be in another protocol, a piece of it, and passes none on; only the end is told.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            return Poll::Pending;
+        }
+        let mut piece = [0; HELD];
+        let mut read = ReadBuf::new(&mut piece);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, read.unfilled()))?;
+        if read.filled().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.ahead = Bytes::copy_from_slice(read.filled());
+        Poll::Pending
+    }
+}
+
 impl<S: Read + Unpin> Read for ClientIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         ready!(io.poll_malformed())?;
+        if io.is_held(cx) {
+            return io.poll_held(cx);
+        }
         if !io.ahead.is_empty() {
-            let mut ahead = io.ahead.split_to(io.ahead.len().min(buf.remaining()));
-            ahead.truncate(io.follow(&ahead));
-            buf.put_slice(&ahead);
-            return if ahead.is_empty() {
+            let offered = io.ahead.slice(..io.ahead.len().min(buf.remaining()));
+            let passed = io.follow(&offered);
+            buf.put_slice(&offered[..passed]);
+            // Of what is malformed nothing is looked at again; what is held is still to come.
+            let gone = if io.is_held(cx) { passed } else { offered.len() };
+            io.ahead.advance(gone);
+            return if passed == 0 {
                 io.poll_malformed()
             } else {
                 Poll::Ready(Ok(()))
@@ -146,6 +192,9 @@ impl<S: Read + Unpin> Read for ClientIo<S> {
         let mut read = ReadBuf::uninit(unsafe { buf.as_mut() });
         ready!(Pin::new(&mut io.socket).poll_read(cx, read.unfilled()))?;
         let passed = io.follow(read.filled());
+        if passed < read.filled().len() && io.is_held(cx) {
+            io.ahead = Bytes::copy_from_slice(&read.filled()[passed..]);
+        }
         // SAFETY: these bytes lie at the beginning of the cursor, and the socket has just written them.
         unsafe { buf.advance(passed) };
         if passed == 0 {

@@ -19,6 +19,8 @@ mod io;
 mod listener;
 mod outgoing;
 mod service;
+mod tunnel;
+pub(crate) mod upgrade;
 pub(crate) mod view;
 pub(crate) mod wait;
 mod worker;

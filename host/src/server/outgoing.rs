@@ -10,10 +10,14 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::completion::Completion;
 use super::wait::Watch;
 use crate::body::{Body, BodyError};
+use crate::pipeline::ResponseHead;
 
-/// The response's body on its way to the client, and the exchange that ends with it. It is made when the request has been
-/// read, and handed on as one pointer from then on.
+/// An exchange that has no response yet. It is made when the request has been read, and handed on as one pointer from then on.
 pub(super) struct Outgoing(Box<Underway>);
+
+/// The response's body on its way to the client, and the exchange that ends with it; none where the exchange goes on after
+/// its response.
+pub(super) struct Sending(Option<Box<Underway>>);
 
 struct Underway {
     body: Body,
@@ -28,7 +32,6 @@ struct Underway {
 const PIECE: usize = 64 << 10;
 
 impl Outgoing {
-    /// For an exchange that has no response yet.
     pub(super) fn new(completion: Completion) -> Outgoing {
         Outgoing(Box::new(Underway {
             body: Body::Empty,
@@ -43,12 +46,24 @@ impl Outgoing {
     }
 
     /// The response: the exchange's head, and this body.
-    pub(super) fn respond(mut self, body: Body) -> Response<Outgoing> {
+    pub(super) fn respond(mut self, body: Body) -> Response<Sending> {
         let head = self.0.completion.send_head(body.is_end_stream());
         self.0.body = body;
-        let mut response = Response::new(self);
-        *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
+        head.response(Sending(Some(self.0)))
+    }
+
+    /// The response that has no body, and does not end the exchange.
+    pub(super) fn respond_and_go_on(mut self) -> (Response<Sending>, Completion) {
+        let head = self.0.completion.send_head(true);
+        (head.response(Sending(None)), self.0.completion)
+    }
+}
+
+impl ResponseHead {
+    fn response<B>(self, body: B) -> Response<B> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
         response
     }
 }
@@ -75,12 +90,14 @@ impl Underway {
     }
 }
 
-impl HttpBody for Outgoing {
+impl HttpBody for Sending {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let outgoing = &mut *self.get_mut().0;
+        let Some(outgoing) = &mut self.get_mut().0 else {
+            return Poll::Ready(None);
+        };
         outgoing.watch.over();
         let polled = ready!(outgoing.poll_piece(cx));
         match &polled {
@@ -99,11 +116,14 @@ impl HttpBody for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_ended()
+        self.0.as_ref().is_none_or(|underway| underway.is_ended())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (mut hint, rest) = (self.0.body.size_hint(), self.0.rest.len() as u64);
+        let Some(underway) = &self.0 else {
+            return SizeHint::with_exact(0);
+        };
+        let (mut hint, rest) = (underway.body.size_hint(), underway.rest.len() as u64);
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper + rest);
         }

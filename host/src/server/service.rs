@@ -4,14 +4,15 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::accept::{ASTERISK, Accepted, accept};
 use super::completion::Completion;
 use super::connection::Connection;
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Sending};
+use super::upgrade::{self, Wish};
 use super::view::{RouteView, View};
 use crate::backend::Backend;
 use crate::body::{Body, ClientBody};
@@ -23,8 +24,12 @@ use crate::router::{Found, Lookup, Params};
 pub(super) fn serve(
     connection: &Rc<Connection>,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + use<> {
-    let (mut outgoing, body) = begin(connection, request);
+) -> impl Future<Output = Result<Response<Sending>, Infallible>> + use<> {
+    let Begun {
+        mut outgoing,
+        body,
+        asks,
+    } = begin(connection, request);
     async move {
         let completion = outgoing.completion();
         let mut close = false;
@@ -37,6 +42,14 @@ pub(super) fn serve(
                 pipeline::reject(exchange, &rejection, outcome)
             }
         };
+        let switches = completion.exchange().response.status == StatusCode::SWITCHING_PROTOCOLS;
+        let body = match body {
+            Body::Upgraded(upgraded) if switches => return Ok(upgrade::switch(outgoing, *upgraded)),
+            body => body,
+        };
+        if asks {
+            completion.connection.activity.handshake.refuse();
+        }
         let mut response = outgoing.respond(body);
         if close {
             response
@@ -47,14 +60,25 @@ pub(super) fn serve(
     }
 }
 
-/// From a request to an exchange, through the checks and the router, and to the body that goes on, unless it is refused.
-fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> (Outgoing, Result<Body, Rejection>) {
+/// An exchange that has begun.
+struct Begun {
+    outgoing: Outgoing,
+    /// The body that goes on, unless it is refused.
+    body: Result<Body, Rejection>,
+    /// Whether it is answered to a client that waits for another protocol.
+    asks: bool,
+}
+
+/// From a request to an exchange, through the checks and the router.
+fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> Begun {
     let started = Instant::now();
     connection.activity.begin_exchange();
     let view = connection.worker.view();
     let server = &view.gateway.config.server;
     let (mut parts, incoming) = request.into_parts();
     let mut rejection = None;
+    let asked = connection.activity.handshake.is_asked();
+    let wish = asked.then(|| Wish::of(&parts, &incoming)).flatten();
     let accepted = accept(&mut parts, server, &connection.host).unwrap_or_else(|refused| {
         rejection = Some(refused);
         Accepted::nowhere()
@@ -68,7 +92,7 @@ fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> (Outgoing, 
     }
     let client = connection.forwarder.client(&parts.headers, &server.trusted_proxies);
     let route = route.clone();
-    let exchange = Exchange::new(
+    let mut exchange = Exchange::new(
         parts,
         accepted.target,
         client.scheme,
@@ -78,12 +102,14 @@ fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> (Outgoing, 
         client.address,
         started,
     );
+    let asks = wish.is_some();
+    exchange.upgrade = wish.and_then(|wish| wish.within(&route.upgrades));
     let mut outgoing = Outgoing::new(Completion::new(connection.clone(), view, route, exchange));
     let body = match rejection {
         None => client_body(outgoing.completion(), incoming),
         Some(rejection) => Err(rejection),
     };
-    (outgoing, body)
+    Begun { outgoing, body, asks }
 }
 
 fn find<'v>(

@@ -35,6 +35,8 @@ pub(crate) struct RouteView {
     pub(crate) backend: Option<Backend>,
     /// Bytes of a request's body at most.
     pub(crate) body_size: Option<u64>,
+    /// The protocols that its clients may go on in.
+    pub(crate) upgrades: Vec<Box<str>>,
     pub(crate) counters: RouteCounters,
 }
 
@@ -52,6 +54,7 @@ impl RouteView {
             pipeline: Pipeline::new(Vec::new()),
             backend,
             body_size: None,
+            upgrades: Vec::new(),
             counters: RouteCounters::new(metrics, thread, UNROUTED.into()),
         })
     }
@@ -112,6 +115,7 @@ impl View {
             body_size: settings
                 .body_size
                 .unwrap_or(self.gateway.config.server.limits.body_size),
+            upgrades: settings.upgrades.clone(),
             counters: RouteCounters::new(&shared.metrics, thread, settings.name.clone()),
         }
     }

@@ -21,7 +21,7 @@ use super::view::View;
 use super::{Shared, Stage};
 use crate::socket::Transport;
 use crate::telemetry::Counter;
-use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_REFUSED};
+use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_REFUSED, CONNECTIONS_UPGRADED};
 
 /// What lives on one thread.
 pub(super) struct Worker {
@@ -33,6 +33,7 @@ pub(super) struct Worker {
     /// Held by each exchange whose filters are being told how it ended.
     completing: Rc<()>,
     open: Counter,
+    upgraded: Counter,
     refused: [Counter; 2],
 }
 
@@ -83,6 +84,7 @@ impl Worker {
             connections: Connections::default(),
             completing: Rc::default(),
             open: shared.metrics.gauge(index, CONNECTIONS, Vec::new()),
+            upgraded: shared.metrics.gauge(index, CONNECTIONS_UPGRADED, Vec::new()),
             refused: [counter("limit"), counter("client-limit")],
             shared,
         })
@@ -102,6 +104,11 @@ impl Worker {
     /// Keeps the thread from ending while an exchange's filters are told how it ended: until this is dropped.
     pub(super) fn completing(&self) -> Rc<()> {
         self.completing.clone()
+    }
+
+    /// Connections that have gone on in another protocol.
+    pub(super) fn upgraded(&self) -> &Counter {
+        &self.upgraded
     }
 
     fn is_busy(&self) -> bool {

@@ -22,6 +22,8 @@ pub(crate) const REQUEST_DURATION: &str = "http_server_request_duration_seconds"
 pub(crate) const CONNECTIONS: &str = "portcullis_connections";
 /// Client connections refused, by reason.
 pub(crate) const CONNECTIONS_REFUSED: &str = "portcullis_connections_refused";
+/// Client connections that have gone on in another protocol, and are open.
+pub(crate) const CONNECTIONS_UPGRADED: &str = "portcullis_connections_upgraded";
 /// Calls of filters, by filter, plugin and phase.
 pub(crate) const FILTER_CALLS: &str = "portcullis_filter_calls";
 /// Failed calls of filters, by filter, plugin, route, phase and reason.
@@ -37,10 +39,14 @@ pub(crate) const RELOADS: &str = "portcullis_reloads";
 /// Lines that the access log could not take.
 pub(crate) const ACCESS_LOG_DROPPED: &str = "portcullis_access_log_dropped";
 
-const HELP: [(&str, &str); 10] = [
+const HELP: [(&str, &str); 11] = [
     (REQUEST_DURATION, "Duration of exchanges"),
     (CONNECTIONS, "Client connections that are open"),
     (CONNECTIONS_REFUSED, "Client connections refused"),
+    (
+        CONNECTIONS_UPGRADED,
+        "Client connections in another protocol, such as WebSocket, that are open",
+    ),
     (FILTER_CALLS, "Calls of filters"),
     (FILTER_FAILURES, "Failed calls of filters"),
     (FILTER_INSTANCES, "Filter instances made"),

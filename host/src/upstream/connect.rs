@@ -9,8 +9,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::Released;
 use super::last_head::{LastHead, TargetIo};
 use crate::body::Body;
 use crate::config::resolved::Address;
@@ -18,8 +20,12 @@ use crate::server::executor::LocalExecutor;
 
 /// One connection to a target, ready to send requests.
 pub(crate) enum Connection {
-    /// HTTP/1.1: one request at a time.
-    Http1(http1::SendRequest<Body>, Rc<LastHead>),
+    /// HTTP/1.1: one request at a time. It hands over its socket when it goes on in another protocol.
+    Http1(
+        http1::SendRequest<Body>,
+        Rc<LastHead>,
+        Option<oneshot::Receiver<Released>>,
+    ),
     /// HTTP/2: many at once.
     Http2(http2::SendRequest<Body>),
 }
@@ -94,9 +100,19 @@ pub(crate) async fn connect(address: &Address, http2: bool, limit: Duration) -> 
                 socket: io,
                 head: head.clone(),
             };
-            let (sender, connection) = builder.handshake::<_, Body>(io).await?;
-            tokio::task::spawn_local(async move { log_end(connection.await) });
-            Ok(Connection::Http1(sender, head))
+            let (sender, mut connection) = builder.handshake::<_, Body>(io).await?;
+            let (release, released) = oneshot::channel();
+            tokio::task::spawn_local(async move {
+                log_end((&mut connection).await);
+                if !release.is_closed() {
+                    let parts = connection.into_parts();
+                    let _ = release.send(Released {
+                        socket: Box::new(parts.io.socket),
+                        ahead: parts.read_buf,
+                    });
+                }
+            });
+            Ok(Connection::Http1(sender, head, Some(released)))
         }
     });
     connected.await.unwrap_or(Err(ConnectError::Timeout))
@@ -112,7 +128,7 @@ fn log_end(ended: hyper::Result<()>) {
 impl Connection {
     pub(crate) fn is_closed(&self) -> bool {
         match self {
-            Connection::Http1(sender, _) => sender.is_closed(),
+            Connection::Http1(sender, ..) => sender.is_closed(),
             Connection::Http2(sender) => sender.is_closed(),
         }
     }
@@ -120,7 +136,7 @@ impl Connection {
     /// Whether the connection can take a request at once.
     pub(crate) fn is_ready(&self) -> bool {
         match self {
-            Connection::Http1(sender, _) => sender.is_ready(),
+            Connection::Http1(sender, ..) => sender.is_ready(),
             Connection::Http2(sender) => sender.is_ready(),
         }
     }
@@ -128,15 +144,23 @@ impl Connection {
     /// Waits until the connection can take a request.
     pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
         match self {
-            Connection::Http1(sender, _) => sender.ready().await,
+            Connection::Http1(sender, ..) => sender.ready().await,
             Connection::Http2(sender) => sender.ready().await,
+        }
+    }
+
+    /// The socket, once the connection has gone on in another protocol; none where it cannot.
+    pub(super) fn released(&mut self) -> Option<oneshot::Receiver<Released>> {
+        match self {
+            Connection::Http1(.., released) => released.take(),
+            Connection::Http2(_) => None,
         }
     }
 
     /// Keeps the fields of the request that is sent next.
     pub(crate) fn keep(&self, request: &Request<Body>) -> Kept {
         match self {
-            Connection::Http1(_, head) => {
+            Connection::Http1(_, head, _) => {
                 head.expect();
                 Kept::Head(head.clone())
             }
@@ -152,7 +176,7 @@ impl Connection {
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
         match self {
-            Connection::Http1(sender, _) => Either::Left(sender.try_send_request(request)),
+            Connection::Http1(sender, ..) => Either::Left(sender.try_send_request(request)),
             Connection::Http2(sender) => Either::Right(sender.try_send_request(request)),
         }
     }

@@ -14,6 +14,7 @@ mod state;
 mod target;
 mod target_state;
 mod tending;
+mod upgraded;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -28,6 +29,7 @@ pub(crate) use self::pool::Lease;
 pub(crate) use self::state::UpstreamState;
 pub(crate) use self::target::{InFlight, Target};
 pub(crate) use self::tending::Tending;
+pub(crate) use self::upgraded::{Duplex, Released, Upgraded};
 use crate::config::resolved;
 use crate::telemetry::metrics::Metrics;
 

@@ -146,7 +146,7 @@ impl Lease {
 
     /// Gives the connection back for other exchanges: its response has been read to the end, and its request sent.
     pub(crate) fn keep(self) {
-        if let Connection::Http1(sender, _) = &self.connection
+        if let Connection::Http1(sender, ..) = &self.connection
             && !sender.is_closed()
         {
             self.target.pool.put(self.connection);

@@ -34,6 +34,8 @@ pub(crate) struct Route {
     pub(crate) timeout: Option<Located<Text<Duration>>>,
     /// `body_size = "50MiB"`: of a request body, or `"off"`.
     pub(crate) body_size: Option<Located<Text<SizeOrOff>>>,
+    /// `upgrade = ["websocket"]`: protocols that a client may go on in, if the upstream agrees. `[]` is none.
+    pub(crate) upgrade: Option<Located<OneOrMany<Located<String>>>>,
 }
 
 /// `{ methods = ["GET"], host = "example.com", path = "/users/{id}", headers = { x-beta = "1" } }`

@@ -71,6 +71,8 @@ pub(crate) struct Timeouts {
     pub(crate) idle: Option<Located<Text<Duration>>>,
     /// `stall = "60s"`: without progress while a body is read or a response written.
     pub(crate) stall: Option<Located<Text<Duration>>>,
+    /// `upgrade_idle = "1h"`: without a byte in either direction once a connection is a WebSocket, say.
+    pub(crate) upgrade_idle: Option<Located<Text<Duration>>>,
     /// `drain = "30s"`: for exchanges in flight once the gateway is told to stop.
     pub(crate) drain: Option<Located<Text<Duration>>>,
 }

@@ -11,6 +11,7 @@ mod rules;
 mod scope;
 mod server;
 mod settings;
+mod upgrade;
 mod upstream;
 
 use std::cell::RefCell;

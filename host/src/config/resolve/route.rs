@@ -10,6 +10,7 @@ use super::filter::Filters;
 use super::matches::{Matched, matches};
 use super::names::Names;
 use super::scope::Scope;
+use super::upgrade::upgrades;
 use super::upstream::Upstreams;
 use crate::config::file::{self, Located};
 use crate::config::resolved::Route;
@@ -83,6 +84,7 @@ fn route(
         .map(|filters| filters.value.as_slice())
         .unwrap_or_default();
     let filters = entries.iter().filter_map(|entry| filters.entry(scope, entry)).collect();
+    let upgrades = upgrades(scope, table);
     let timeout = scope.duration("timeout", table.timeout.as_ref(), Duration::from_secs(60));
     Some(Route {
         name: name?,
@@ -91,6 +93,7 @@ fn route(
         backend: backend?,
         timeout,
         body_size: table.body_size.as_ref().map(|size| size.value.0.0),
+        upgrades,
         place: scope.place(&table.span),
     })
 }

@@ -192,6 +192,7 @@ fn timeouts(scope: &Scope<'_>, table: &file::Server) -> Timeouts {
         header: scope.duration("header", timeouts.header.as_ref(), seconds(10)),
         idle: scope.duration("idle", timeouts.idle.as_ref(), seconds(60)),
         stall: scope.duration("stall", timeouts.stall.as_ref(), seconds(60)),
+        upgrade_idle: scope.duration("upgrade_idle", timeouts.upgrade_idle.as_ref(), seconds(3600)),
         // Zero is a way to say: do not wait.
         drain: timeouts.drain.as_ref().map_or(seconds(30), |drain| drain.value.0),
     }

@@ -24,6 +24,8 @@ pub struct Route {
     pub timeout: Duration,
     /// Overrides `limits.body_size`: outer `None` keeps the server's, inner `None` is no limit.
     pub body_size: Option<Option<u64>>,
+    /// Protocols that its clients may go on in, where the upstream agrees. `websocket` by default, none without an upstream.
+    pub upgrades: Vec<Box<str>>,
     /// Where it is written.
     pub place: Place,
 }

@@ -61,6 +61,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Without progress while a body is read or a response written. 60 s by default.
     pub stall: Duration,
+    /// Without a byte in either direction once a connection has gone on in another protocol. 1 h by default.
+    pub upgrade_idle: Duration,
     /// For exchanges in flight once the gateway is told to stop. 30 s by default.
     pub drain: Duration,
 }
