@@ -151,7 +151,8 @@ impl Gateway {
         }
     }
 
-    /// Shows the health of this gateway's filters, and no others, in the metrics, and their failures from 0 on.
+    /// Shows the health of this gateway's filters and targets, and no others, in the metrics, and failures of filters from 0
+    /// on.
     pub fn publish(&self, metrics: &Metrics) {
         metrics.forget_previous();
         for (route, filter) in self
@@ -169,6 +170,9 @@ impl Gateway {
                 ("scope", filter.scope.clone()),
             ];
             metrics.reading(FILTER_QUARANTINED, labels, move || u64::from(state.is_on()));
+        }
+        for upstream in &self.upstreams {
+            upstream.publish_health(metrics);
         }
     }
 

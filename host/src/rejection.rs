@@ -40,6 +40,8 @@ pub enum Rejection {
     ResponseTooLarge,
     /// All filter instances are busy.
     Overloaded,
+    /// No target may be used: none is listed, or none is healthy.
+    NoTarget,
     /// No target could be connected to.
     UpstreamConnect,
     /// The target closed the connection before its response was whole.
@@ -75,6 +77,19 @@ impl Rejection {
         )
     }
 
+    /// Whether it was the target's doing, and not the client's or our own.
+    pub(crate) fn blames_target(&self) -> bool {
+        matches!(
+            self,
+            Rejection::UpstreamConnect
+                | Rejection::UpstreamReset
+                | Rejection::UpstreamMalformed
+                | Rejection::UpstreamTimeout
+                // Nothing but its target's answer is waited for until then.
+                | Rejection::Deadline
+        )
+    }
+
     /// The status that the client gets.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -88,7 +103,9 @@ impl Rejection {
             Rejection::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Rejection::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::FilterFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Rejection::FilterQuarantined { .. } | Rejection::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Rejection::FilterQuarantined { .. } | Rejection::Overloaded | Rejection::NoTarget => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Rejection::ResponseTooLarge
             | Rejection::UpstreamConnect
             | Rejection::UpstreamReset
@@ -114,6 +131,7 @@ impl Rejection {
             Rejection::FilterQuarantined { .. } => "filter-quarantined",
             Rejection::ResponseTooLarge => "response-too-large",
             Rejection::Overloaded => "overloaded",
+            Rejection::NoTarget => "no-target",
             Rejection::UpstreamConnect => "upstream-connect",
             Rejection::UpstreamReset => "upstream-reset",
             Rejection::UpstreamMalformed => "upstream-malformed",
@@ -138,6 +156,7 @@ impl Rejection {
             Rejection::FilterQuarantined { .. } => "The gateway cannot process the request at present",
             Rejection::ResponseTooLarge => "The service's answer is too large to process",
             Rejection::Overloaded => "The gateway is overloaded",
+            Rejection::NoTarget => "The service is not available",
             Rejection::UpstreamConnect => "The service cannot be reached",
             Rejection::UpstreamReset => "The service ended the connection before its answer was complete",
             Rejection::UpstreamMalformed => "The service's answer is malformed",

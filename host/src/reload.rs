@@ -71,7 +71,7 @@ impl Reloader {
                 gateway.publish(&self.environment.metrics);
                 self.watch.follow(gateway.files());
                 tracing::info!(routes = gateway.routes.len(), "configuration reloaded");
-                server.replace(gateway);
+                server.replace(gateway).await;
                 self.environment.services.forget_unused();
                 self.reloaded.add(1);
             }

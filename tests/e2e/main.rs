@@ -5,14 +5,17 @@
 // The path of a request, from the client to the upstream and back.
 mod balancing;
 mod closing_early;
+mod ejection;
 mod fixed;
 mod forwarding;
 mod framing;
+mod health;
 mod http2;
 mod paths;
 mod proxying;
 mod routing;
 mod shipped_configurations;
+mod sticky;
 mod streaming;
 mod timeouts;
 mod trailers;

@@ -58,7 +58,16 @@ impl Upstream {
         F: Fn(http::Request<Incoming>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = http::Response<Body>> + Send + 'static,
     {
-        Self::serving(listen("127.0.0.1:0").await, move |socket, seen| {
+        Self::with_at(([127, 0, 0, 1], 0).into(), handler).await
+    }
+
+    /// Answers as `handler` says, at an address that was used before.
+    pub async fn with_at<F, R>(address: SocketAddr, handler: F) -> Self
+    where
+        F: Fn(http::Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = http::Response<Body>> + Send + 'static,
+    {
+        Self::serving(listen(&address.to_string()).await, move |socket, seen| {
             let handler = handler.clone();
             async move { serve(socket, handler, seen).await }
         })

@@ -62,6 +62,7 @@ impl Proxy {
         body: Body,
         terms: Terms<'_>,
     ) -> Result<Body, Rejection> {
+        let affinity = self.upstream.affinity(exchange);
         let headers = if terms.keep_fields {
             exchange.headers.clone()
         } else {
@@ -75,23 +76,25 @@ impl Proxy {
         let request = Some(self.request(exchange, headers, body)?);
         let mut attempt = Attempt { request, again };
         let mut tried: SmallVec<[Rc<Target>; 2]> = SmallVec::new();
-        let mut failed = Rejection::UpstreamConnect;
+        let mut failed = Rejection::NoTarget;
         while (tried.len() as u32) < self.upstream.settings.tries
-            && let Some(target) = self.upstream.next(&tried)
+            && let Some(target) = self.upstream.next(&tried, affinity)
         {
             *terms.asked = Some(target.clone());
+            let asked = target.asked();
             match self.send(&target, &mut attempt, exchange, &terms).await {
                 Ok(body) => {
-                    target.answered();
+                    target.answered(exchange.response.status, asked);
+                    self.upstream.stick(&target, affinity, exchange);
                     return Ok(body);
                 }
                 Err(Failed::Unsent(rejection)) => failed = rejection,
                 Err(Failed::Rejected(rejection)) => {
-                    target.failed();
+                    target.failed(&rejection, asked);
                     return Err(rejection);
                 }
             }
-            target.failed();
+            target.failed(&failed, asked);
             tried.push(target);
         }
         Err(failed)

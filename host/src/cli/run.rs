@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -96,10 +97,10 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
     if let Some(address) = listening.admin {
         tracing::info!("admin on http://{address}");
     }
-    admin.set_ready(true);
-    tracing::info!("ready");
     ready(&listening);
 
+    let mut settled = pin!(server.settled());
+    let mut is_ready = false;
     loop {
         let changed = async {
             match &mut reloader {
@@ -108,6 +109,15 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
             }
         };
         tokio::select! {
+            settled = &mut settled, if !is_ready => {
+                if !settled {
+                    tracing::warn!("it is not known yet how every upstream is doing; serving all the same");
+                }
+                is_ready = true;
+                admin.set_ready(true);
+                tracing::info!("ready");
+                continue;
+            }
             () = changed => {}
             Some(()) = hangup.recv() => {}
             () = stop.wait() => break,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::resolved::{AccessLog, Backend, OnFailure, PluginSource};
+use super::resolved::{AccessLog, Backend, OnFailure, PluginSource, Probe};
 use super::settings::{check_settings, settings_error};
+use super::units::Share;
 use super::{Loaded, Problems, load, load_text, load_with};
 
 /// Names of standard plugins, as the gateway would pass them.
@@ -43,8 +44,13 @@ access = "off"
 cache = "off"
 
 [upstream.users]
-targets = ["http://127.0.0.1:9001", { url = "http://localhost:9002", weight = 2 }]
-balance = "round-robin"
+targets = ["http://127.0.0.1:9001", { url = "http://localhost:9002", weight = 2, priority = 1, zone = "eu-1b" }]
+balance = { hash = "path:id" }
+sticky = { cookie = "target", for = "1h", key = "${env:KEY}" }
+prefer_zone = "eu-1a"
+panic = "30%"
+health = { path = "/healthz", every = "2s", status = [200, "204-299"] }
+eject = { after = 3, most = "20%" }
 http = "2"
 keep_for = "1.5s"
 
@@ -121,6 +127,22 @@ fn a_good_file_becomes_what_it_says() {
     assert!(users.http2);
     assert_eq!(users.targets[1].weight, 2);
     assert_eq!(users.keep_for, Duration::from_millis(1500));
+    assert_eq!(users.balance.to_string(), "hash of path:id");
+    assert_eq!(
+        (users.targets[1].priority, users.targets[1].zone.as_deref()),
+        (1, Some("eu-1b"))
+    );
+    let health = users.health.as_ref().unwrap();
+    assert_eq!(
+        (health.every, health.timeout),
+        (Duration::from_secs(2), Duration::from_secs(1))
+    );
+    assert!(matches!(&health.probe, Probe::Http { statuses, .. } if *statuses == [200..=200, 204..=299]));
+    let eject = users.eject.unwrap();
+    assert_eq!(
+        (eject.after, eject.most, eject.lasts),
+        (3, Share::percent(20), Duration::from_secs(10))
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: `"250ms"`, `"1.5s"`, `"64KiB"`, `"10MB"`.
+//! Durations, sizes and shares as people write them: `"250ms"`, `"1.5s"`, `"64KiB"`, `"10MB"`, `"50%"`.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ pub struct UnitError {
 }
 
 const DURATION_HELP: &str = "write a number and a unit: `250ms`, `2s`, `1.5s`, `5m` or `1h`";
+const SHARE_HELP: &str = "write a number and `%`: `50%`, `0.5%`";
 const SIZE_HELP: &str = "write a number and a unit: `64KiB`, `10MiB`, `1GB`, or a plain number of bytes";
 
 /// The longest duration that is accepted: a year.
@@ -100,6 +101,52 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
     u64::try_from(total).map_err(|_| fail("too large a size", "expected fewer bytes"))
 }
 
+/// A part of a whole, in millionths: exact, so that settings can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Share(u32);
+
+impl Share {
+    /// All of it.
+    pub const WHOLE: Share = Share(1_000_000);
+
+    /// So many hundredths of the whole; 100 at most.
+    pub const fn percent(percent: u32) -> Share {
+        Share(if percent < 100 { percent * 10_000 } else { 1_000_000 })
+    }
+
+    /// 0 to 1.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / f64::from(Share::WHOLE.0)
+    }
+}
+
+/// Reads `"50%"`, `"0.5%"`.
+///
+/// ```
+/// # use portcullis::config::units::{Share, share};
+/// assert_eq!(share("50%"), Ok(Share::percent(50)));
+/// assert!(share("0.5").is_err());
+/// ```
+///
+/// # Errors
+/// No number, no `%`, or more than all of it.
+pub fn share(text: &str) -> Result<Share, UnitError> {
+    let fail = |message, expected| UnitError {
+        message,
+        expected,
+        help: SHARE_HELP,
+    };
+    let (number, unit) = split(text).ok_or(fail("not a share", "expected a number and `%`"))?;
+    if unit != "%" {
+        return Err(fail("a share without `%`", "expected a number and `%`"));
+    }
+    let millionths = number.times(10_000).and_then(|share| u32::try_from(share).ok());
+    millionths
+        .map(Share)
+        .filter(|share| *share <= Share::WHOLE)
+        .ok_or(fail("more than all of it", "expected 100% at most"))
+}
+
 /// A decimal number, exactly: `1.5` is 15 and one digit after the point.
 struct Decimal {
     digits: u128,
@@ -169,6 +216,25 @@ mod tests {
             "99999999999999999999999999999999999999999h",
         ] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_are_read_exactly() {
+        for (text, millionths) in [("50%", 500_000), ("0.5%", 5_000), ("0%", 0), ("100 %", 1_000_000)] {
+            assert_eq!(share(text), Ok(Share(millionths)), "{text}");
+        }
+        for text in [
+            "",
+            "50",
+            "0.5",
+            "%",
+            "-1%",
+            "100.1%",
+            "101%",
+            "99999999999999999999999999999999999999%",
+        ] {
+            assert!(share(text).is_err(), "{text}");
         }
     }
 

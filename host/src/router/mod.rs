@@ -76,5 +76,6 @@ pub use find::{Found, Lookup, Router};
 pub use params::Params;
 pub use path::{PathError, PathRules, normalise};
 pub use pattern::{Part, Pattern, PatternError, PatternParts};
+pub(crate) use query::first_value as query_value;
 pub use template::{Template, TemplateError};
 pub use value_match::ValueMatch;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// The first value of a parameter, decoded as HTML forms encode it: percent-encoding, and `+` for a space. A parameter
 /// without `=` has the empty value. Allocates only for what is encoded.
-pub(super) fn first_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, [u8]>> {
+pub(crate) fn first_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, [u8]>> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (!pair.is_empty() && *decoded(key) == *name.as_bytes()).then(|| decoded(value))

@@ -41,6 +41,12 @@ use crate::telemetry::Metrics;
 use crate::telemetry::access_log::Writer;
 use crate::upstream::Tending;
 
+/// How long a gateway that starts waits to know how its upstreams are doing, before it says that it is ready: one that
+/// never answers must not keep it from serving the others.
+const SETTLE_START: Duration = Duration::from_secs(5);
+/// The same for a new configuration, while the old one serves.
+const SETTLE_RELOAD: Duration = Duration::from_secs(2);
+
 /// What the threads share.
 pub(crate) struct Shared {
     current: ArcSwap<Gateway>,
@@ -94,7 +100,7 @@ pub(crate) enum StartError {
 }
 
 impl Server {
-    /// Starts listening and serving. To be called within a runtime, which looks after the upstreams.
+    /// Starts listening and serving.
     pub(crate) fn start(gateway: Gateway, metrics: &Metrics) -> Result<Server, StartError> {
         let settings = gateway.config.server.clone();
         let shared = Arc::new(Shared::new(gateway, metrics).map_err(StartError::AccessLog)?);
@@ -111,9 +117,9 @@ impl Server {
             addresses,
             stage,
             threads: Vec::new(),
-            tending: Tending::default(),
+            tending: Tending::start(metrics).map_err(StartError::Thread)?,
         };
-        server.tending.update(&server.current().upstreams);
+        server.tending.update(server.current().upstreams.clone());
         for index in 0..settings.threads {
             let own = sockets.iter_mut().filter_map(Vec::pop).collect();
             let thread = worker::start(index, server.shared.clone(), own, server.stage.subscribe());
@@ -132,11 +138,22 @@ impl Server {
         self.shared.current.load_full()
     }
 
-    /// Serves new requests with another configuration. Exchanges under way end with the one they began with.
-    pub(crate) fn replace(&mut self, gateway: Gateway) {
-        self.tending.update(&gateway.upstreams);
+    /// Serves new requests with another configuration, once it is known how its upstreams are doing. Exchanges under way
+    /// end with the one they began with.
+    pub(crate) async fn replace(&mut self, gateway: Gateway) {
+        let mut both = gateway.upstreams.clone();
+        both.extend(self.current().upstreams.iter().cloned());
+        self.tending.update(both);
+        settled(&gateway, SETTLE_RELOAD).await;
+        self.tending.update(gateway.upstreams.clone());
         self.shared.current.store(Arc::new(gateway));
         self.shared.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Waits until it is known how the upstreams are doing, for a while. True when it is.
+    pub(crate) fn settled(&self) -> impl Future<Output = bool> + use<> {
+        let gateway = self.current();
+        async move { settled(&gateway, SETTLE_START).await }
     }
 
     /// Takes no more connections, and lets those that are open finish.
@@ -160,6 +177,15 @@ impl Server {
         }
         whole
     }
+}
+
+async fn settled(gateway: &Gateway, limit: Duration) -> bool {
+    let settled = async {
+        for upstream in &gateway.upstreams {
+            upstream.settled().await;
+        }
+    };
+    tokio::time::timeout(limit, settled).await.is_ok()
 }
 
 impl Drop for Server {

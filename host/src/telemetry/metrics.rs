@@ -34,12 +34,20 @@ pub(crate) const FILTER_INSTANCES: &str = "portcullis_filter_instances_created";
 pub(crate) const FILTER_QUARANTINED: &str = "portcullis_filter_quarantined";
 /// Requests sent upstream, by upstream, target and result.
 pub(crate) const UPSTREAM_REQUESTS: &str = "portcullis_upstream_requests";
+/// Targets ejected after repeated failures, by upstream and target.
+pub(crate) const UPSTREAM_EJECTIONS: &str = "portcullis_upstream_ejections";
+/// 1 while a target is left out for having failed, by upstream and target.
+pub(crate) const UPSTREAM_TARGET_EJECTED: &str = "portcullis_upstream_target_ejected";
+/// 1 while a target's probes pass, by upstream and target. Targets that are not probed are not shown.
+pub(crate) const UPSTREAM_TARGET_HEALTHY: &str = "portcullis_upstream_target_healthy";
+/// Probes of targets, by upstream, target and result.
+pub(crate) const UPSTREAM_PROBES: &str = "portcullis_upstream_probes";
 /// Reloads of the configuration, by result.
 pub(crate) const RELOADS: &str = "portcullis_reloads";
 /// Lines that the access log could not take.
 pub(crate) const ACCESS_LOG_DROPPED: &str = "portcullis_access_log_dropped";
 
-const HELP: [(&str, &str); 11] = [
+const HELP: &[(&str, &str)] = &[
     (REQUEST_DURATION, "Duration of exchanges"),
     (CONNECTIONS, "Client connections that are open"),
     (CONNECTIONS_REFUSED, "Client connections refused"),
@@ -52,6 +60,13 @@ const HELP: [(&str, &str); 11] = [
     (FILTER_INSTANCES, "Filter instances made"),
     (FILTER_QUARANTINED, "1 while a filter is out of service"),
     (UPSTREAM_REQUESTS, "Requests sent upstream"),
+    (UPSTREAM_EJECTIONS, "Targets ejected after repeated failures"),
+    (
+        UPSTREAM_TARGET_EJECTED,
+        "1 while a target is left out for having failed",
+    ),
+    (UPSTREAM_TARGET_HEALTHY, "1 while a target's probes pass"),
+    (UPSTREAM_PROBES, "Probes of targets"),
     (RELOADS, "Reloads of the configuration"),
     (ACCESS_LOG_DROPPED, "Lines that the access log could not take"),
 ];
@@ -68,8 +83,9 @@ const REASONS: [Reason; 8] = [
     Reason::Exhausted,
 ];
 
-type Labels = Vec<(&'static str, Arc<str>)>;
+pub(crate) type Labels = Vec<(&'static str, Arc<str>)>;
 type Reading = Arc<dyn Fn() -> u64 + Send + Sync>;
+type Listing = Box<dyn Fn() -> Vec<(Labels, u64)> + Send + Sync>;
 /// By name and labels, then by thread.
 type Parts<T> = BTreeMap<&'static str, BTreeMap<Labels, BTreeMap<usize, T>>>;
 
@@ -83,6 +99,7 @@ struct Families {
     histograms: Parts<Histogram>,
     gauges: Parts<Counter>,
     readings: BTreeMap<&'static str, BTreeMap<Labels, Reading>>,
+    listings: BTreeMap<&'static str, Vec<Listing>>,
 }
 
 impl Metrics {
@@ -110,6 +127,11 @@ impl Metrics {
             .insert(labels, Arc::new(read));
     }
 
+    /// A gauge whose series are listed when somebody looks: targets come and go.
+    pub(crate) fn listing(&self, name: &'static str, list: impl Fn() -> Vec<(Labels, u64)> + Send + Sync + 'static) {
+        self.families().listings.entry(name).or_default().push(Box::new(list));
+    }
+
     /// Shows a counter with 0 until a thread counts: `rate()` sees a first failure only as a step from 0 to 1.
     fn announce(&self, name: &'static str, labels: Labels) {
         self.families()
@@ -124,6 +146,7 @@ impl Metrics {
     pub(crate) fn forget_previous(&self) {
         let mut families = self.families();
         families.readings.clear();
+        families.listings.clear();
         for series in families.counters.values_mut() {
             series.retain(|_, parts| !parts.is_empty());
         }
@@ -194,6 +217,13 @@ impl Collector for Scrape {
             for (labels, value) in series {
                 let value = i64::try_from(value).unwrap_or(i64::MAX);
                 metric.encode_family(&label_set(labels))?.encode_gauge(&value)?;
+            }
+        }
+        for (name, listings) in &families.listings {
+            let mut metric = encoder.encode_descriptor(name, help(name), None, MetricType::Gauge)?;
+            for (labels, value) in listings.iter().flat_map(|list| list()) {
+                let value = i64::try_from(value).unwrap_or(i64::MAX);
+                metric.encode_family(&label_set(&labels))?.encode_gauge(&value)?;
             }
         }
         for (name, series) in &families.histograms {

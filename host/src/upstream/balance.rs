@@ -1,98 +1,124 @@
-//! Which target of an upstream is next.
+//! Which target of a group is next.
 
-use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
 use super::Target;
+use super::lot::Lot;
+use super::maglev::{Maglev, Tables};
 use crate::config::resolved::Balance;
 
 /// Chooses targets for one thread. Threads choose independently of each other.
-pub(crate) enum Balancer {
+pub(super) enum Balancer {
+    /// Of two drawn at random the one with less in flight for its weight (M. Mitzenmacher, "The Power of Two Choices in
+    /// Randomized Load Balancing", 2001): nearly as even as asking all, and no herd runs to the one that was idle last.
+    LeastRequest(Lot),
     /// Smooth weighted round-robin: each turn a target gains its weight, the one with most is taken and pays the sum. A
     /// target of weight 2 is so spread between the others instead of taken twice in a row.
-    RoundRobin(RefCell<Vec<i64>>),
-    /// The better of two drawn at random by load over weight (M. Mitzenmacher, "The Power of Two Choices in Randomized
-    /// Load Balancing", 2001): nearly as even as asking all, and no herd runs to the one that was idle last.
-    LeastRequest,
+    RoundRobin,
+    Random(Lot),
+    /// Of two drawn at random the one that would answer sooner for its weight.
+    PeakEwma(Lot),
+    /// The one that a key belongs to; without a key one at random.
+    Hash(Arc<Maglev>, Lot),
 }
 
 impl Balancer {
-    pub(crate) fn new(balance: Balance, targets: &[Rc<Target>]) -> Balancer {
+    pub(super) fn new(balance: &Balance, targets: &[Rc<Target>], tables: &Tables) -> Balancer {
+        let lot = || Lot::new(targets.iter().map(|target| target.weight.get()));
         match balance {
-            // Threads begin at different targets, or all would send their first request to the same one.
-            Balance::RoundRobin => Balancer::RoundRobin(RefCell::new(
-                targets
+            Balance::LeastRequest => Balancer::LeastRequest(lot()),
+            Balance::RoundRobin => Balancer::RoundRobin,
+            Balance::Random => Balancer::Random(lot()),
+            Balance::PeakEwma => Balancer::PeakEwma(lot()),
+            Balance::Hash(_) => {
+                let places: Vec<_> = targets
                     .iter()
-                    .map(|target| i64::from(fastrand::u32(0..=target.weight.get())))
-                    .collect(),
-            )),
-            Balance::LeastRequest => Balancer::LeastRequest,
+                    .map(|target| (&*target.name, target.weight.get()))
+                    .collect();
+                Balancer::Hash(tables.of(&places), lot())
+            }
         }
     }
 
     /// The place of the next target that is open; none when none is.
-    pub(crate) fn next(&self, targets: &[Rc<Target>], is_open: impl Fn(&Rc<Target>) -> bool) -> Option<usize> {
-        match self {
-            _ if targets.len() == 1 => is_open(&targets[0]).then_some(0),
-            Balancer::RoundRobin(credits) => {
-                let credits = &mut *credits.borrow_mut();
-                let mut best: Option<usize> = None;
-                let mut sum = 0;
-                for (place, target) in targets.iter().enumerate().filter(|(_, target)| is_open(target)) {
-                    let weight = i64::from(target.weight.get());
-                    credits[place] += weight;
-                    sum += weight;
-                    if best.is_none_or(|best| credits[place] > credits[best]) {
-                        best = Some(place);
-                    }
-                }
-                if let Some(best) = best {
-                    credits[best] -= sum;
-                }
-                best
-            }
-            Balancer::LeastRequest => {
-                let first = draw(targets, &is_open, None)?;
-                let Some(second) = draw(targets, &is_open, Some(first)) else {
-                    return Some(first);
-                };
-                let load = |place: usize| {
-                    (targets[place].active.get() as u64 + 1) * 1_000_000 / u64::from(targets[place].weight.get())
-                };
-                Some(if load(second) < load(first) { second } else { first })
+    pub(super) fn next(
+        &self,
+        targets: &[Rc<Target>],
+        key: Option<u64>,
+        is_open: impl Fn(&Rc<Target>) -> bool,
+    ) -> Option<usize> {
+        if let [only] = targets {
+            return is_open(only).then_some(0);
+        }
+        let open_at = |place: usize| targets.get(place).is_some_and(&is_open);
+        match (self, key) {
+            (Balancer::Hash(maglev, _), Some(key)) => maglev.find(key, open_at),
+            (Balancer::Random(lot) | Balancer::Hash(_, lot), _) => lot.draw(open_at),
+            (Balancer::RoundRobin, _) => round_robin(targets, is_open),
+            (Balancer::LeastRequest(lot), _) => better_of_two(lot, targets, open_at, |target| {
+                target.active.get() as f64 / f64::from(target.weight.get())
+            }),
+            (Balancer::PeakEwma(lot), _) => {
+                let now = Instant::now();
+                better_of_two(lot, targets, open_at, |target| {
+                    target.latency.expected(target.active.get(), now) / f64::from(target.weight.get())
+                })
             }
         }
     }
 }
 
-/// A target at random by weight that is open, and another than the first.
-fn draw(targets: &[Rc<Target>], is_open: &impl Fn(&Rc<Target>) -> bool, first: Option<usize>) -> Option<usize> {
-    let open = || {
-        let all = targets.iter().enumerate();
-        all.filter(|(place, target)| first != Some(*place) && is_open(target))
+/// Of two drawn at random the one of less cost. Among equals the first: idle targets are so used as their weights say.
+fn better_of_two(
+    lot: &Lot,
+    targets: &[Rc<Target>],
+    is_open: impl Fn(usize) -> bool,
+    cost: impl Fn(&Target) -> f64,
+) -> Option<usize> {
+    let first = lot.draw(&is_open)?;
+    let Some(second) = lot.draw(|place| place != first && is_open(place)) else {
+        return Some(first);
     };
-    let sum: u64 = open().map(|(_, target)| u64::from(target.weight.get())).sum();
-    if sum == 0 {
-        return None;
-    }
-    let mut left = fastrand::u64(0..sum);
-    for (place, target) in open() {
-        match left.checked_sub(u64::from(target.weight.get())) {
-            Some(rest) => left = rest,
-            None => return Some(place),
+    let is_better = cost(&targets[second]) < cost(&targets[first]);
+    Some(if is_better { second } else { first })
+}
+
+fn round_robin(targets: &[Rc<Target>], is_open: impl Fn(&Rc<Target>) -> bool) -> Option<usize> {
+    let mut best: Option<(usize, &Target)> = None;
+    let mut sum = 0;
+    for (place, target) in targets.iter().enumerate().filter(|(_, target)| is_open(target)) {
+        let weight = i64::from(target.weight.get());
+        target.credit.set(target.credit.get() + weight);
+        sum += weight;
+        if best.is_none_or(|(_, best)| target.credit.get() > best.credit.get()) {
+            best = Some((place, target));
         }
     }
-    None
+    let (place, best) = best?;
+    best.credit.set(best.credit.get() - sum);
+    Some(place)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::collections::VecDeque;
+    use std::time::Duration;
 
     use super::*;
+    use crate::config::resolved::HashKey;
     use crate::telemetry::metrics::Metrics;
     use crate::upstream::tests::{settings, target};
     use crate::upstream::{InFlight, UpstreamState};
+
+    const ALL: [Balance; 5] = [
+        Balance::LeastRequest,
+        Balance::RoundRobin,
+        Balance::Random,
+        Balance::PeakEwma,
+        Balance::Hash(HashKey::ClientAddress),
+    ];
 
     fn targets(weights: &[u32]) -> Vec<Rc<Target>> {
         let listed = weights
@@ -104,22 +130,46 @@ mod tests {
         let (listed, metrics) = (state.targets(), Metrics::default());
         listed
             .iter()
-            .map(|listed| Target::new(listed, &state.settings, &metrics, 0))
+            .map(|listed| Target::new(listed, &state, &metrics, 0))
             .collect()
+    }
+
+    fn new(balance: &Balance, targets: &[Rc<Target>]) -> Balancer {
+        Balancer::new(balance, targets, &Tables::default())
     }
 
     fn counts(balancer: &Balancer, targets: &[Rc<Target>], rounds: usize) -> Vec<usize> {
         let mut counts = vec![0; targets.len()];
-        for _ in 0..rounds {
-            counts[balancer.next(targets, |_| true).unwrap()] += 1;
+        for round in 0..rounds as u64 {
+            counts[balancer
+                .next(targets, Some(round.wrapping_mul(0x9e37_79b9_7f4a_7c15)), |_| true)
+                .unwrap()] += 1;
         }
         counts
+    }
+
+    /// The counts while so many requests are in flight at any time, each ended by the next.
+    fn counts_under_load(balancer: &Balancer, targets: &[Rc<Target>], in_flight: usize) -> Vec<usize> {
+        let (mut counts, mut under_way) = (vec![0; targets.len()], VecDeque::new());
+        for _ in 0..20_000 {
+            let place = balancer.next(targets, None, |_| true).unwrap();
+            counts[place] += 1;
+            under_way.push_back(InFlight::on(&targets[place]));
+            if under_way.len() > in_flight {
+                under_way.pop_front();
+            }
+        }
+        counts
+    }
+
+    fn near(count: usize, all: usize, share: f64, tolerated: f64) -> bool {
+        (count as f64 / all as f64 - share).abs() <= tolerated
     }
 
     #[test]
     fn round_robin_follows_the_weights_exactly() {
         let targets = targets(&[1, 2, 3]);
-        let balancer = Balancer::new(Balance::RoundRobin, &targets);
+        let balancer = new(&Balance::RoundRobin, &targets);
         let counts = counts(&balancer, &targets, 600);
         for (count, share) in counts.iter().zip([100_i64, 200, 300]) {
             assert!((*count as i64 - share).abs() <= 3, "{counts:?}");
@@ -127,29 +177,74 @@ mod tests {
     }
 
     #[test]
+    fn every_policy_follows_the_weights_of_idle_targets_within_two_percent() {
+        for balance in ALL {
+            let targets = targets(&[1, 3, 6]);
+            let counts = counts(&new(&balance, &targets), &targets, 20_000);
+            let mut fits = counts.iter().zip([0.1, 0.3, 0.6]);
+            assert!(
+                fits.all(|(count, share)| near(*count, 20_000, share, 0.02)),
+                "{balance}: {counts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn least_request_follows_the_weights_under_load_within_five_percent() {
+        let targets = targets(&[1, 3, 6]);
+        let balancer = new(&Balance::LeastRequest, &targets);
+        let counts = counts_under_load(&balancer, &targets, 200);
+        let mut fits = counts.iter().zip([0.1, 0.3, 0.6]);
+        assert!(
+            fits.all(|(count, share)| near(*count, 20_000, share, 0.05)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
     fn the_idle_target_wins_against_the_busy_one() {
         let targets = targets(&[1, 1]);
         let _busy: Vec<_> = (0..10).map(|_| InFlight::on(&targets[0])).collect();
-        let balancer = Balancer::new(Balance::LeastRequest, &targets);
+        let balancer = new(&Balance::LeastRequest, &targets);
         assert_eq!(counts(&balancer, &targets, 100), [0, 100]);
     }
 
     #[test]
-    fn among_equals_least_request_follows_the_weights() {
-        let targets = targets(&[1, 1, 1, 1]);
-        let balancer = Balancer::new(Balance::LeastRequest, &targets);
-        let counts = counts(&balancer, &targets, 10_000);
-        assert!(counts.iter().all(|count| (2_200..2_800).contains(count)), "{counts:?}");
+    fn peak_ewma_prefers_fast_targets_until_they_are_too_busy() {
+        let targets = targets(&[1, 1, 1]);
+        let balancer = new(&Balance::PeakEwma, &targets);
+        let now = Instant::now();
+        for (target, milliseconds) in targets.iter().zip([10, 10, 200]) {
+            target.latency.took(Duration::from_millis(milliseconds), now);
+        }
+        let counted = counts(&balancer, &targets, 3_000);
+        assert_eq!(counted[2], 0, "{counted:?}");
+        // Under load the slow one gets some: those that are fast and busy would take as long.
+        let _busy: Vec<_> = (0..80).map(|place| InFlight::on(&targets[place % 2])).collect();
+        assert!(counts(&balancer, &targets, 3_000)[2] > 0);
+    }
+
+    #[test]
+    fn a_key_has_one_target_and_no_key_has_any() {
+        let targets = targets(&[1, 1, 1]);
+        let balancer = new(&Balance::Hash(HashKey::ClientAddress), &targets);
+        let of_one_key = balancer.next(&targets, Some(7), |_| true);
+        assert!((0..50).all(|_| balancer.next(&targets, Some(7), |_| true) == of_one_key));
+        let mut counts = [0; 3];
+        for _ in 0..3_000 {
+            counts[balancer.next(&targets, None, |_| true).unwrap()] += 1;
+        }
+        assert!(counts.iter().all(|count| (850..1_150).contains(count)), "{counts:?}");
     }
 
     #[test]
     fn what_was_tried_is_not_tried_again() {
         let targets = targets(&[1, 1, 1]);
-        for balance in [Balance::RoundRobin, Balance::LeastRequest] {
-            let balancer = Balancer::new(balance, &targets);
+        for balance in ALL {
+            let balancer = new(&balance, &targets);
             let second = |target: &Rc<Target>| Rc::ptr_eq(target, &targets[1]);
-            assert!((0..50).all(|_| balancer.next(&targets, second) == Some(1)));
-            assert_eq!(balancer.next(&targets, |_| false), None);
+            assert!((0..50).all(|_| balancer.next(&targets, Some(1), second) == Some(1)));
+            assert_eq!(balancer.next(&targets, Some(1), |_| false), None);
         }
     }
 }

@@ -4,13 +4,23 @@
 //! their health. Each thread has an [`Upstream`] of its own: connections, and a choice of targets that it makes anew when the
 //! state has changed.
 
+mod affinity;
 mod alarm;
 mod balance;
 mod body;
+mod choice;
 mod connect;
+mod ejection;
+mod groups;
+mod health;
 mod last_head;
+mod latency;
+mod lot;
+mod maglev;
 mod pool;
+mod slow_start;
 mod state;
+mod sticky;
 mod target;
 mod target_state;
 mod tending;
@@ -21,9 +31,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::affinity::Affinity;
 pub(crate) use self::alarm::Alarm;
-use self::balance::Balancer;
 pub(crate) use self::body::UpstreamBody;
+use self::choice::Choice;
 pub(crate) use self::connect::{ConnectError, Kept};
 pub(crate) use self::pool::Lease;
 pub(crate) use self::state::UpstreamState;
@@ -31,6 +42,7 @@ pub(crate) use self::target::{InFlight, Target};
 pub(crate) use self::tending::Tending;
 pub(crate) use self::upgraded::{Duplex, Released, Upgraded};
 use crate::config::resolved;
+use crate::pipeline::Exchange;
 use crate::telemetry::metrics::Metrics;
 
 /// An upstream as one thread uses it.
@@ -42,12 +54,6 @@ pub(crate) struct Upstream {
     choice: RefCell<Choice>,
     metrics: Metrics,
     thread: usize,
-}
-
-/// The targets that may be chosen.
-struct Choice {
-    targets: Vec<Rc<Target>>,
-    balancer: Balancer,
 }
 
 impl Upstream {
@@ -76,13 +82,22 @@ impl Upstream {
         Arc::ptr_eq(&self.state, state)
     }
 
+    /// What of a request speaks for one target. To be asked before its fields are sent away.
+    pub(crate) fn affinity(&self, exchange: &Exchange) -> Affinity {
+        Affinity::of(exchange, &self.settings)
+    }
+
     /// The next target to ask that is none of `tried`.
-    pub(crate) fn next(&self, tried: &[Rc<Target>]) -> Option<Rc<Target>> {
+    pub(crate) fn next(&self, tried: &[Rc<Target>], affinity: Affinity) -> Option<Rc<Target>> {
         self.refresh();
-        let choice = self.choice.borrow();
-        let is_open = |target: &Rc<Target>| !tried.iter().any(|tried| Rc::ptr_eq(tried, target));
-        let place = choice.balancer.next(&choice.targets, is_open)?;
-        choice.targets.get(place).cloned()
+        self.choice.borrow().next(tried, affinity)
+    }
+
+    /// Has the client come back to the target whose response is in the exchange, where clients are to.
+    pub(crate) fn stick(&self, target: &Target, affinity: Affinity, exchange: &mut Exchange) {
+        if let Some(sticky) = &self.settings.sticky {
+            sticky::stick(sticky, target, affinity, exchange);
+        }
     }
 
     /// Closes connections that have been idle for too long.
@@ -105,32 +120,12 @@ impl Upstream {
     }
 }
 
-impl Choice {
-    fn new(state: &UpstreamState, known: &[Rc<Target>], metrics: &Metrics, thread: usize) -> Choice {
-        let targets = state.targets();
-        let targets = targets.iter().map(|listed| {
-            let same = known.iter().find(|known| Arc::ptr_eq(&known.state, &listed.state));
-            same.map_or_else(
-                || Target::new(listed, &state.settings, metrics, thread),
-                |known| {
-                    known.weight.set(listed.target.weight);
-                    known.clone()
-                },
-            )
-        });
-        let targets: Vec<_> = targets.collect();
-        Choice {
-            balancer: Balancer::new(state.settings.balance, &targets),
-            targets,
-        }
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::units::Share;
 
     /// An upstream with these targets and nothing else of note.
     pub(crate) fn settings(targets: Vec<resolved::Target>) -> resolved::Upstream {
@@ -138,6 +133,12 @@ pub(crate) mod tests {
             name: "users".to_owned(),
             targets,
             balance: resolved::Balance::LeastRequest,
+            sticky: None,
+            prefer_zone: None,
+            panic: Share::percent(50),
+            slow_start: None,
+            health: None,
+            eject: Some(resolved::Eject::default()),
             http2: false,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),
@@ -154,19 +155,29 @@ pub(crate) mod tests {
             host: "127.0.0.1".into(),
             port,
         };
-        resolved::Target { address, weight }
+        resolved::Target {
+            address,
+            weight,
+            priority: 0,
+            zone: None,
+        }
     }
 
     #[test]
     fn a_thread_sees_new_targets_and_keeps_those_it_knows() {
         let state = UpstreamState::new(&Arc::new(settings(vec![target(1, 1)])), None);
         let upstream = Upstream::new(&state, None, &Metrics::default(), 0);
-        let first = upstream.next(&[]).unwrap();
+        let first = upstream.next(&[], Affinity::default()).unwrap();
 
         state.publish(vec![target(2, 1), target(1, 1)]);
 
-        let second = upstream.next(std::slice::from_ref(&first)).unwrap();
+        let second = upstream
+            .next(std::slice::from_ref(&first), Affinity::default())
+            .unwrap();
         assert_eq!(&*second.name, "127.0.0.1:2");
-        assert!(Rc::ptr_eq(&upstream.next(&[second]).unwrap(), &first));
+        assert!(Rc::ptr_eq(
+            &upstream.next(&[second], Affinity::default()).unwrap(),
+            &first
+        ));
     }
 }

@@ -1,11 +1,15 @@
 //! What all threads know of an upstream: its targets, and how they are doing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
-use super::target_state::TargetState;
+use super::maglev::Tables;
+use super::slow_start;
+use super::target_state::{Health, TargetState, now};
 use crate::config::resolved::{self, Target};
 
 /// An upstream as all threads share it. It outlives a reload that leaves its settings as they are; of one that changes them,
@@ -18,6 +22,13 @@ pub(crate) struct UpstreamState {
     pub(crate) settings: Arc<resolved::Upstream>,
     targets: ArcSwap<Vec<Listed>>,
     version: AtomicU64,
+    changes: watch::Sender<()>,
+    /// A bit for each [`Awaited`].
+    awaited: AtomicU8,
+    /// Where keys are hashed.
+    pub(super) tables: Tables,
+    /// Held while it is decided whether one more target may be ejected.
+    pub(super) ejecting: Mutex<()>,
 }
 
 /// A target and what is known of it.
@@ -27,15 +38,39 @@ pub(crate) struct Listed {
     pub(crate) state: Arc<TargetState>,
 }
 
+/// What an upstream that has just begun does not know yet, so that the gateway had better not be sent traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Awaited {
+    /// Whether each of its targets is healthy.
+    Probes = 1,
+}
+
 impl UpstreamState {
     /// An upstream with the targets of its configuration.
     pub(crate) fn new(settings: &Arc<resolved::Upstream>, previous: Option<&UpstreamState>) -> Arc<UpstreamState> {
         let known = previous.map(|previous| previous.targets.load_full());
-        let targets = list(settings.targets.clone(), known.as_deref().map_or(&[], Vec::as_slice));
+        let targets = list(
+            settings,
+            settings.targets.clone(),
+            known.as_deref().map_or(&[], Vec::as_slice),
+        );
+        if let Some(previous) = previous.filter(|previous| previous.settings.health != settings.health) {
+            begin_probes_anew(previous, &targets);
+        }
+        let awaited = if settings.health.is_some() {
+            Awaited::Probes as u8
+        } else {
+            0
+        };
         Arc::new(UpstreamState {
             settings: settings.clone(),
             targets: ArcSwap::from_pointee(targets),
             version: AtomicU64::new(1),
+            changes: watch::Sender::new(()),
+            awaited: AtomicU8::new(awaited),
+            tables: Tables::default(),
+            ejecting: Mutex::new(()),
         })
     }
 
@@ -49,41 +84,86 @@ impl UpstreamState {
         self.targets.load_full()
     }
 
-    #[allow(dead_code, reason = "discovery and health checks come with the next commits")]
     /// Has threads look again: the health of a target has changed.
     pub(crate) fn changed(&self) {
         self.version.fetch_add(1, Ordering::Release);
+        self.changes.send_replace(());
     }
 
-    #[allow(dead_code, reason = "discovery and health checks come with the next commits")]
+    /// Tells of all that changes from now on, for who waits in the background.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    #[allow(dead_code, reason = "discovery comes with the next commits")]
     /// These are the targets from now on. Those that were known before keep their health.
     pub(crate) fn publish(&self, targets: Vec<Target>) {
         let known = self.targets.load();
         if known.iter().map(|listed| &listed.target).eq(&targets) {
             return;
         }
-        self.targets.store(Arc::new(list(targets, &known)));
+        self.targets.store(Arc::new(list(&self.settings, targets, &known)));
         self.changed();
+    }
+
+    /// This is known now.
+    pub(super) fn settle(&self, what: Awaited) {
+        let before = self.awaited.fetch_and(!(what as u8), Ordering::AcqRel);
+        if before & what as u8 != 0 {
+            self.changes.send_replace(());
+        }
+    }
+
+    /// Waits until it is known how the upstream is doing.
+    pub(crate) async fn settled(&self) {
+        let mut changes = self.changes();
+        while self.awaited.load(Ordering::Acquire) != 0 {
+            // The sender lives as long as `self`.
+            let _ = changes.changed().await;
+        }
     }
 }
 
 /// Targets with their states, known or new. Of two with one address the first counts.
-fn list(targets: Vec<Target>, known: &[Listed]) -> Vec<Listed> {
+fn list(settings: &resolved::Upstream, targets: Vec<Target>, known: &[Listed]) -> Vec<Listed> {
+    let from_start = known.is_empty();
     let mut listed: Vec<Listed> = Vec::with_capacity(targets.len());
     for target in targets {
         if listed.iter().any(|other| other.target.address == target.address) {
             continue;
         }
         let same = known.iter().find(|known| known.target.address == target.address);
-        let state = same.map_or_else(|| Arc::new(TargetState::new(&target)), |known| known.state.clone());
+        let state = same.map_or_else(
+            || {
+                let state = TargetState::new(&target, from_start);
+                if !from_start {
+                    slow_start::begin(settings, &state, now());
+                }
+                Arc::new(state)
+            },
+            |known| known.state.clone(),
+        );
         listed.push(Listed { target, state });
     }
     listed
 }
 
+/// The next probe of each target decides alone, since it is another one. Until then those in use stay in use.
+fn begin_probes_anew(previous: &UpstreamState, targets: &[Listed]) {
+    let known = previous.targets();
+    let known = known.iter().map(|known| &known.state);
+    for state in known.filter(|state| targets.iter().any(|listed| Arc::ptr_eq(&listed.state, state))) {
+        if previous.settings.health.is_none() {
+            state.set_health(Health::Healthy);
+        }
+        state.undecided.store(true, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::resolved::{Health as Settings, Probe};
     use crate::upstream::tests::{settings, target};
 
     #[test]
@@ -103,5 +183,22 @@ mod tests {
         let state = UpstreamState::new(&Arc::new(settings(vec![target(1, 1)])), None);
         state.publish(vec![target(1, 1)]);
         assert_eq!(state.version(), 1);
+    }
+
+    #[test]
+    fn other_probes_decide_anew_and_take_nothing_out_of_use_before() {
+        let plain = UpstreamState::new(&Arc::new(settings(vec![target(1, 1)])), None);
+        let mut probed = settings(vec![target(1, 1), target(2, 1)]);
+        probed.health = Some(Settings::of(Probe::Tcp));
+
+        let after = UpstreamState::new(&Arc::new(probed), Some(&plain)).targets();
+
+        let known = |place: usize| {
+            (
+                after[place].state.health(),
+                after[place].state.undecided.load(Ordering::Relaxed),
+            )
+        };
+        assert_eq!((known(0), known(1)), ((Health::Healthy, true), (Health::New, true)));
     }
 }

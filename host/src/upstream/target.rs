@@ -1,15 +1,22 @@
 //! One target as one thread uses it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use http::StatusCode;
+
+use super::latency::Latency;
 use super::pool::TargetPool;
-use super::state::Listed;
+use super::state::{Listed, UpstreamState};
+use super::sticky;
 use super::target_state::TargetState;
-use crate::config::resolved::{self, Address};
+use crate::config::resolved::{Address, Balance};
+use crate::rejection::Rejection;
 use crate::telemetry::Counter;
-use crate::telemetry::metrics::{Metrics, UPSTREAM_REQUESTS};
+use crate::telemetry::metrics::{Metrics, UPSTREAM_EJECTIONS, UPSTREAM_REQUESTS};
 
 /// One target as one thread uses it: its own connections, its own counts. It is gone when its upstream no longer lists it
 /// and the last exchange with it has ended.
@@ -17,48 +24,109 @@ pub(crate) struct Target {
     /// As in metrics and log.
     pub(crate) name: Arc<str>,
     pub(crate) address: Address,
+    /// Hundredths of the weight that is configured, as much as counts at present.
     pub(crate) weight: Cell<u32>,
     /// Exchanges in flight from this thread.
     pub(crate) active: Cell<usize>,
     pub(crate) pool: TargetPool,
     pub(crate) state: Arc<TargetState>,
+    /// What round-robin owes it.
+    pub(super) credit: Cell<i64>,
+    pub(super) latency: Latency,
+    /// What names it in a cookie, where its upstream is sticky.
+    pub(super) token: Cell<u64>,
+    is_timed: Cell<bool>,
+    upstream: RefCell<Arc<UpstreamState>>,
     answered: Counter,
     failed: Counter,
+    ejected: Counter,
 }
 
 impl Target {
-    pub(super) fn new(listed: &Listed, settings: &resolved::Upstream, metrics: &Metrics, thread: usize) -> Rc<Target> {
-        let name = listed.state.name.clone();
-        let counter = |result: &str| {
-            let labels = vec![
-                ("result", result.into()),
-                ("target", name.clone()),
-                ("upstream", settings.name.as_str().into()),
-            ];
+    pub(super) fn new(listed: &Listed, upstream: &Arc<UpstreamState>, metrics: &Metrics, thread: usize) -> Rc<Target> {
+        let (name, settings) = (listed.state.name.clone(), &upstream.settings);
+        let labels = || vec![("target", name.clone()), ("upstream", settings.name.as_str().into())];
+        let requests = |result: &str| {
+            let mut labels = labels();
+            labels.insert(0, ("result", result.into()));
             metrics.counter(thread, UPSTREAM_REQUESTS, labels)
         };
-        Rc::new(Target {
+        let target = Target {
             address: listed.target.address.clone(),
-            weight: Cell::new(listed.target.weight),
+            weight: Cell::new(0),
             active: Cell::new(0),
             pool: TargetPool::new(settings.keep, settings.keep_for),
-            answered: counter("ok"),
-            failed: counter("failed"),
+            answered: requests("ok"),
+            failed: requests("failed"),
+            ejected: metrics.counter(thread, UPSTREAM_EJECTIONS, labels()),
             state: listed.state.clone(),
+            // Threads begin at different targets, or all would send their first request to the same one.
+            credit: Cell::new(i64::from(fastrand::u32(0..=listed.target.weight * 100))),
+            latency: Latency::default(),
+            token: Cell::new(0),
+            is_timed: Cell::new(false),
+            upstream: RefCell::new(upstream.clone()),
             name,
-        })
+        };
+        target.adopt(listed, upstream);
+        Rc::new(target)
     }
 
-    /// It has answered.
-    pub(crate) fn answered(&self) {
+    /// It is listed so from now on.
+    pub(super) fn adopt(&self, listed: &Listed, upstream: &Arc<UpstreamState>) {
+        let settings = &upstream.settings;
+        let share = match settings.slow_start {
+            Some(_) => listed.state.share.load(Ordering::Relaxed),
+            None => 100,
+        };
+        self.weight.set(listed.target.weight * share);
+        self.is_timed.set(settings.balance == Balance::PeakEwma);
+        if let Some(sticky) = &settings.sticky {
+            self.token.set(sticky::token(sticky, &settings.name, &self.name));
+        }
+        *self.upstream.borrow_mut() = upstream.clone();
+    }
+
+    /// A request is on its way to it: what [`answered`](Target::answered) and [`failed`](Target::failed) are told then.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked(self.is_timed.get().then(Instant::now))
+    }
+
+    /// It has answered with this status.
+    pub(crate) fn answered(&self, status: StatusCode, asked: Asked) {
         self.answered.add(1);
+        if let Some(asked) = asked.0 {
+            self.latency.took(asked.elapsed(), Instant::now());
+        }
+        if status.is_server_error() {
+            self.count_failure();
+        } else if self.state.failures.load(Ordering::Relaxed) != 0 {
+            self.state.failures.store(0, Ordering::Relaxed);
+        }
     }
 
     /// It could not be reached, or gave no answer that could be used.
-    pub(crate) fn failed(&self) {
+    pub(crate) fn failed(&self, why: &Rejection, asked: Asked) {
         self.failed.add(1);
+        if !why.blames_target() {
+            return;
+        }
+        if let Some(asked) = asked.0 {
+            self.latency.failed(asked.elapsed(), Instant::now());
+        }
+        self.count_failure();
+    }
+
+    fn count_failure(&self) {
+        if self.upstream.borrow().failed(&self.state) {
+            self.ejected.add(1);
+        }
     }
 }
+
+/// When a target was asked, where its latency counts for anything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked(Option<Instant>);
 
 /// Counts an exchange as in flight on a target, for as long as it lives.
 pub(crate) struct InFlight(Rc<Target>);

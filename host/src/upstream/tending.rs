@@ -1,30 +1,82 @@
-//! What goes on in the background for each upstream.
+//! What goes on in the background for each upstream, on a thread of its own: a reload that compiles plugins keeps the main
+//! one busy, and must not have probes fail.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
+use tokio::runtime::LocalRuntime;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
+use tokio::time::sleep;
 
-use super::UpstreamState;
+use super::target_state::now;
+use super::{UpstreamState, health};
+use crate::telemetry::Metrics;
 
-/// Looks after the upstreams of the current configuration, away from the threads that serve requests.
-#[derive(Debug, Default)]
+/// Looks after the upstreams of the current configuration, away from the threads that serve requests. Ends when dropped.
+#[derive(Debug)]
 pub(crate) struct Tending {
+    upstreams: UnboundedSender<Vec<Arc<UpstreamState>>>,
+}
+
+/// Where the thread counts: beside the data plane's threads, which begin at 0, and the main one.
+pub(super) const TENDING_THREAD: usize = usize::MAX - 1;
+
+impl Tending {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// There can be no more threads, or no more descriptors.
+    pub(crate) fn start(metrics: &Metrics) -> io::Result<Tending> {
+        let (upstreams, mut told) = unbounded_channel();
+        let metrics = metrics.clone();
+        // A runtime belongs to its thread, so it is made there and the caller is told how that went.
+        let (started, outcome) = sync_channel(1);
+        let tend = move || match LocalRuntime::new() {
+            Ok(runtime) => {
+                let _ = started.send(Ok(()));
+                runtime.block_on(async {
+                    let mut tended = Tended::default();
+                    while let Some(upstreams) = told.recv().await {
+                        tended.update(upstreams, &metrics);
+                    }
+                });
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        };
+        std::thread::Builder::new().name("upstreams".to_owned()).spawn(tend)?;
+        outcome.recv().map_err(io::Error::other)??;
+        Ok(Tending { upstreams })
+    }
+
+    /// These are the upstreams from now on: new ones are looked after, those that are gone no longer.
+    pub(crate) fn update(&self, upstreams: Vec<Arc<UpstreamState>>) {
+        // The thread ends with `self`.
+        let _ = self.upstreams.send(upstreams);
+    }
+}
+
+/// The upstreams that are looked after.
+#[derive(Debug, Default)]
+struct Tended {
     /// By the address of the state, which the task keeps alive.
     tasks: HashMap<usize, AbortHandle>,
 }
 
-impl Tending {
-    /// These are the upstreams from now on: new ones are looked after, those that are gone no longer.
-    ///
-    /// To be called within a runtime.
-    pub(crate) fn update(&mut self, upstreams: &[Arc<UpstreamState>]) {
+impl Tended {
+    fn update(&mut self, upstreams: Vec<Arc<UpstreamState>>, metrics: &Metrics) {
         let mut before = std::mem::take(&mut self.tasks);
         for state in upstreams {
-            let key = Arc::as_ptr(state).addr();
+            let key = Arc::as_ptr(&state).addr();
             let task = before
                 .remove(&key)
-                .unwrap_or_else(|| tokio::spawn(tend(state.clone())).abort_handle());
+                .unwrap_or_else(|| tokio::task::spawn_local(tend(state, metrics.clone())).abort_handle());
             self.tasks.insert(key, task);
         }
         for task in before.into_values() {
@@ -33,17 +85,32 @@ impl Tending {
     }
 }
 
-impl Drop for Tending {
-    fn drop(&mut self) {
-        for task in self.tasks.values() {
-            task.abort();
-        }
-    }
+/// Looks after one upstream until it is told to stop. The state outlives its key in `tasks`.
+async fn tend(state: Arc<UpstreamState>, metrics: Metrics) {
+    tokio::join!(
+        // Discovery goes here.
+        health::probe(&state, &metrics),
+        keep_time(&state),
+    );
 }
 
-/// Looks after one upstream until it is told to stop.
-async fn tend(state: Arc<UpstreamState>) {
-    // Discovery and health checks go here; the state must outlive its key in `tasks`.
-    let _state = state;
-    std::future::pending::<()>().await;
+/// Ends ejections and slow starts when it is time.
+async fn keep_time(state: &UpstreamState) {
+    let mut changes = state.changes();
+    loop {
+        changes.mark_unchanged();
+        let now = now();
+        let due = [state.end_ejections(now), state.step_slow_starts(now)];
+        let due = due.into_iter().flatten().min();
+        let wait = async {
+            match due {
+                Some(due) => sleep(Duration::from_millis(due.saturating_sub(now).max(1))).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = wait => {}
+        }
+    }
 }

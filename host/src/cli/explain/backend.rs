@@ -4,7 +4,7 @@ use http::HeaderValue;
 use serde::Serialize;
 
 use super::request::Asked;
-use crate::config::resolved::{self, Balance, Config, Route};
+use crate::config::resolved::{self, Config, Route};
 use crate::router::{Lookup, Params};
 
 /// A route's backend, with this request's parameters filled in.
@@ -15,7 +15,7 @@ pub(super) enum Backend {
     Proxy {
         /// The upstream's name.
         upstream: String,
-        balance: &'static str,
+        balance: String,
         http: &'static str,
         targets: Vec<Target>,
         /// Path and query that the target sees.
@@ -46,6 +46,9 @@ pub(super) enum Backend {
 pub(super) struct Target {
     pub(super) url: String,
     pub(super) weight: u32,
+    pub(super) priority: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) zone: Option<String>,
 }
 
 impl Backend {
@@ -69,10 +72,7 @@ impl Backend {
                 );
                 Backend::Proxy {
                     upstream: upstream.name.clone(),
-                    balance: match upstream.balance {
-                        Balance::LeastRequest => "least-request",
-                        Balance::RoundRobin => "round-robin",
-                    },
+                    balance: upstream.balance.to_string(),
                     http: if upstream.http2 { "2" } else { "1.1" },
                     targets: upstream.targets.iter().map(Target::of).collect(),
                     path: asked.with_query(&path),
@@ -109,6 +109,8 @@ impl Target {
         Target {
             url: format!("http://{}", target.address),
             weight: target.weight,
+            priority: target.priority,
+            zone: target.zone.as_deref().map(str::to_owned),
         }
     }
 }

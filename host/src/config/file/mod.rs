@@ -9,7 +9,9 @@
 #[macro_use]
 mod only_table;
 
+mod balance;
 mod filter;
+mod health;
 mod located;
 mod route;
 mod server;
@@ -21,13 +23,15 @@ mod written;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use balance::Policy;
 pub(crate) use filter::{Filter, FilterEntry, FilterLimits, FilterRules, OnFailure, Plugin, Quarantine};
+pub(crate) use health::{Health, ProbeKind};
 pub(crate) use located::{Located, Named};
 pub(crate) use route::{Match, Redirect, Respond, Route, ValueMatch};
 pub(crate) use server::{Limits, Log, Server, Timeouts, Wasm};
 pub(crate) use shorthand::{OneOrMany, Shorthand};
 pub(crate) use text::{Size, SizeOrOff, Text};
-pub(crate) use upstream::{Balance, HttpVersion, Target, Upstream};
+pub(crate) use upstream::{HttpVersion, Target, Upstream};
 pub(crate) use written::{Table, Written};
 
 /// A Portcullis configuration file.

@@ -18,26 +18,26 @@ pub(crate) trait LongForm {
     const EXPECTED: &'static str;
 }
 
-/// A string, or a table.
+/// A string, or a table; what the string may be is for `S` to say.
 #[derive(Debug, Clone)]
-pub(crate) enum Shorthand<L> {
-    Short(String),
+pub(crate) enum Shorthand<L, S = String> {
+    Short(S),
     Long(L),
 }
 
-impl<'de, L: Deserialize<'de> + LongForm> Deserialize<'de> for Shorthand<L> {
+impl<'de, L: Deserialize<'de> + LongForm, S: Deserialize<'de>> Deserialize<'de> for Shorthand<L, S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader<L>(PhantomData<L>);
+        struct Reader<L, S>(PhantomData<(L, S)>);
 
-        impl<'de, L: Deserialize<'de> + LongForm> Visitor<'de> for Reader<L> {
-            type Value = Shorthand<L>;
+        impl<'de, L: Deserialize<'de> + LongForm, S: Deserialize<'de>> Visitor<'de> for Reader<L, S> {
+            type Value = Shorthand<L, S>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(L::EXPECTED)
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Shorthand::Short(text.to_owned()))
+                S::deserialize(text.into_deserializer()).map(Shorthand::Short)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
@@ -49,17 +49,17 @@ impl<'de, L: Deserialize<'de> + LongForm> Deserialize<'de> for Shorthand<L> {
     }
 }
 
-impl<L: JsonSchema> JsonSchema for Shorthand<L> {
+impl<L: JsonSchema, S: JsonSchema> JsonSchema for Shorthand<L, S> {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        format!("StringOr{}", L::schema_name()).into()
+        format!("{}Or{}", S::schema_name(), L::schema_name()).into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<L>()] })
+        json_schema!({ "anyOf": [generator.subschema_for::<S>(), generator.subschema_for::<L>()] })
     }
 }
 

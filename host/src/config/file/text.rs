@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-use crate::config::units;
+use crate::config::units::{self, Share};
 use crate::config::wording::Fault;
 
 /// How a `T` is written in the file.
@@ -160,6 +160,23 @@ impl FromText for SizeOrOff {
 
     fn schema() -> Schema {
         json_schema!({ "anyOf": [{ "const": "off" }, Size::schema()] })
+    }
+}
+
+impl FromText for Share {
+    const EXPECTED: &'static str = "a share such as `50%`";
+
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        units::share(text).map_err(|error| Fault::new(error.message, error.expected).help(error.help))
+    }
+
+    fn from_number(_: i64) -> Option<Result<Self, Fault>> {
+        let fault = Fault::new("a share without `%`", "expected a number and `%`");
+        Some(Err(fault.help("write it as a string: `\"50%\"`")))
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?%$" })
     }
 }
 

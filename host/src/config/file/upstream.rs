@@ -5,8 +5,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::balance::{HashBy, Policy, Sticky};
+use super::health::{Eject, Health, Off};
 use super::shorthand::LongForm;
 use super::{Located, OneOrMany, Shorthand, Text};
+use crate::config::units::Share;
 
 /// `[upstream.users]`
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -16,8 +19,20 @@ pub(crate) struct Upstream {
     /// `targets = ["http://127.0.0.1:9001", { url = "http://127.0.0.1:9002", weight = 2 }]`
     #[schemars(required)]
     pub(crate) targets: Option<Located<OneOrMany<Located<Shorthand<Target>>>>>,
-    /// `balance = "least-request"`: how a target is chosen.
-    pub(crate) balance: Option<Located<Balance>>,
+    /// `balance = "least-request"`, or `{ hash = "header:x-user" }`: how a target is chosen.
+    pub(crate) balance: Option<Located<Shorthand<HashBy, Policy>>>,
+    /// `sticky = { cookie = "target", for = "1h" }`: a cookie names the target that a client is sent to.
+    pub(crate) sticky: Option<Located<Shorthand<Sticky>>>,
+    /// `prefer_zone = "eu-1a"`: targets of this zone come before others of their priority.
+    pub(crate) prefer_zone: Option<Located<String>>,
+    /// `panic = "50%"`: with fewer targets than that available, all are used. `"0%"`: never.
+    pub(crate) panic: Option<Located<Text<Share>>>,
+    /// `slow_start = "30s"`: how long the share of a target that comes back grows, from a tenth to all of it.
+    pub(crate) slow_start: Option<Located<Text<Duration>>>,
+    /// `health = "/healthz"`, `"grpc"`, `"tcp"`, or `{ path = "/healthz", every = "5s" }`: how targets are probed.
+    pub(crate) health: Option<Located<Shorthand<Health>>>,
+    /// `eject = { after = 5, for = "10s" }`, or `"off"`: when a target that keeps failing is left out for a while.
+    pub(crate) eject: Option<Located<Shorthand<Eject, Off>>>,
     /// `http = "1.1"`, or `"2"` for HTTP/2 by prior knowledge.
     pub(crate) http: Option<Located<HttpVersion>>,
     /// `connect_timeout = "2s"`: to connect.
@@ -43,20 +58,14 @@ pub(crate) struct Target {
     pub(crate) url: Option<Located<String>>,
     /// `weight = 2`: its share of the load, 1 to 1,000.
     pub(crate) weight: Option<Located<i64>>,
+    /// `priority = 1`: used as those of a lower number fail, 0 to 100.
+    pub(crate) priority: Option<Located<i64>>,
+    /// `zone = "eu-1a"`: where it is.
+    pub(crate) zone: Option<Located<String>>,
 }
 
 impl LongForm for Target {
     const EXPECTED: &'static str = "`\"http://host:port\"` or `{ url = \"http://host:port\", weight = 2 }`";
-}
-
-/// How a target is chosen.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Balance {
-    /// The less busy of two drawn at random.
-    LeastRequest,
-    /// One after the other.
-    RoundRobin,
 }
 
 /// The protocol spoken to targets.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
+use super::balance::needs_parameter;
 use super::matches::{Matched, inside, report};
 use super::names::Names;
 use super::scope::Scope;
@@ -129,11 +130,9 @@ fn proxy(
         return None;
     }
     names.mark_used("upstream", to);
-    Some(Backend::Proxy {
-        upstream: upstreams.find(to)?,
-        path,
-        host,
-    })
+    let upstream = upstreams.find(to)?;
+    needs_parameter(scope, to, &upstreams.all[upstream], matches);
+    Some(Backend::Proxy { upstream, path, host })
 }
 
 fn redirect(scope: &Scope<'_>, written: &Located<Shorthand<file::Redirect>>, matches: &[Matched]) -> Option<Backend> {

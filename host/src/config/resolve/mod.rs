@@ -2,7 +2,9 @@
 //! every problem reported in one go.
 
 mod backend;
+mod balance;
 mod filter;
+mod health;
 mod matches;
 mod names;
 mod plugin;

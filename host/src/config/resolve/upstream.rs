@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::balance::{balance, slow_start, sticky};
+use super::health::{eject, health};
 use super::scope::Scope;
 use crate::config::file::{self, HttpVersion, Located, Shorthand};
-use crate::config::resolved::{Address, Balance, Target, Upstream};
+use crate::config::resolved::{Address, Target, Upstream};
+use crate::config::units::Share;
 
 /// The upstreams of a configuration.
 pub(super) struct Upstreams {
@@ -50,10 +53,13 @@ fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>) -> U
     Upstream {
         name: name.to_owned(),
         targets: targets(scope, table),
-        balance: match table.balance.as_ref().map(|balance| balance.value) {
-            Some(file::Balance::RoundRobin) => Balance::RoundRobin,
-            Some(file::Balance::LeastRequest) | None => Balance::LeastRequest,
-        },
+        balance: balance(scope, table),
+        sticky: sticky(scope, table),
+        prefer_zone: table.prefer_zone.as_ref().map(|zone| zone.value.as_str().into()),
+        panic: table.panic.as_ref().map_or(Share::percent(50), |share| share.value.0),
+        slow_start: slow_start(scope, table),
+        health: health(scope, table),
+        eject: eject(scope, table),
         http2: table.http.as_ref().is_some_and(|http| http.value == HttpVersion::Two),
         connect_timeout: scope.duration("connect_timeout", table.connect_timeout.as_ref(), seconds(2)),
         response_timeout: scope.duration("response_timeout", table.response_timeout.as_ref(), seconds(60)),
@@ -98,9 +104,12 @@ fn target(scope: &Scope<'_>, entry: &Located<Shorthand<file::Target>>) -> Option
         Shorthand::Short(text) => Some(Target {
             address: url(scope, text, &entry.span)?,
             weight: 1,
+            priority: 0,
+            zone: None,
         }),
         Shorthand::Long(table) => {
             let weight = scope.number("weight", table.weight.as_ref(), 1..=1_000, 1);
+            let priority = scope.number("priority", table.priority.as_ref(), 0..=100, 0);
             let Some(url_text) = &table.url else {
                 scope.missing(
                     &entry.span,
@@ -113,6 +122,8 @@ fn target(scope: &Scope<'_>, entry: &Located<Shorthand<file::Target>>) -> Option
             Some(Target {
                 address,
                 weight: u32::try_from(weight).unwrap_or(1),
+                priority: u32::try_from(priority).unwrap_or_default(),
+                zone: table.zone.as_ref().map(|zone| zone.value.as_str().into()),
             })
         }
     }

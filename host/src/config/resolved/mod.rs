@@ -1,6 +1,8 @@
 //! The configuration, checked: what the rest of the gateway builds itself from. Nothing in here can be invalid.
 
+mod balance;
 mod filter;
+mod health;
 mod route;
 mod server;
 mod upstream;
@@ -8,10 +10,12 @@ mod upstream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use balance::{Balance, HashKey, Sticky};
 pub use filter::{FilterLimits, FilterUse, Grants, OnFailure, Plugin, PluginSource, Quarantine};
+pub use health::{Eject, Health, Probe};
 pub use route::{Backend, Route};
 pub use server::{AccessLog, Limits, Log, Server, Timeouts, Wasm, is_trusted};
-pub use upstream::{Address, Balance, Target, Upstream};
+pub use upstream::{Address, Target, Upstream};
 
 /// A whole gateway's configuration.
 #[derive(Debug, Clone)]

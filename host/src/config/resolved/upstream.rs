@@ -5,6 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Balance, Eject, Health, Sticky};
+use crate::config::units::Share;
+
 /// `[upstream.NAME]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
@@ -14,6 +17,18 @@ pub struct Upstream {
     pub targets: Vec<Target>,
     /// How a target is chosen.
     pub balance: Balance,
+    /// A cookie names the target that a client is sent to.
+    pub sticky: Option<Sticky>,
+    /// Targets of this zone come before others of their priority.
+    pub prefer_zone: Option<Arc<str>>,
+    /// With a smaller share of targets available, all are used. 50 % by default.
+    pub panic: Share,
+    /// How long the share of a target that comes back grows. Not at all by default.
+    pub slow_start: Option<Duration>,
+    /// How targets are probed; none: not at all.
+    pub health: Option<Health>,
+    /// When a target that keeps failing is left out for a while; none: never.
+    pub eject: Option<Eject>,
     /// HTTP/2 by prior knowledge instead of HTTP/1.1.
     pub http2: bool,
     /// To connect. 2 s by default.
@@ -44,6 +59,10 @@ pub struct Target {
     pub address: Address,
     /// Its share of the load. 1 by default, 1 to 1,000.
     pub weight: u32,
+    /// Used as those of a lower number fail. 0 by default.
+    pub priority: u32,
+    /// Where it is.
+    pub zone: Option<Arc<str>>,
 }
 
 /// Where a target listens.
@@ -69,13 +88,4 @@ impl fmt::Display for Address {
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
-}
-
-/// `balance`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Balance {
-    /// `"least-request"`, the default: the less busy of two drawn at random.
-    LeastRequest,
-    /// `"round-robin"`
-    RoundRobin,
 }

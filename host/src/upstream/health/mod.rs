@@ -1,0 +1,149 @@
+//! Active health: every target is asked how it is, again and again.
+
+mod grpc;
+mod judge;
+mod probe;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use self::judge::{Judge, Verdict};
+use self::probe::ProbeError;
+use super::state::{Awaited, Listed};
+use super::target_state::Health;
+use super::tending::TENDING_THREAD;
+use super::{UpstreamState, slow_start, target_state};
+use crate::config::resolved;
+use crate::telemetry::metrics::{Labels, Metrics, UPSTREAM_PROBES, UPSTREAM_TARGET_EJECTED, UPSTREAM_TARGET_HEALTHY};
+
+/// Probes the targets of an upstream for as long as it is polled; does nothing where it has no probes.
+pub(super) async fn probe(state: &Arc<UpstreamState>, metrics: &Metrics) {
+    let Some(settings) = &state.settings.health else { return };
+    let mut changes = state.changes();
+    let mut probed = Probed::default();
+    loop {
+        changes.mark_unchanged();
+        let targets = state.targets();
+        probed.follow(state, &targets, settings, metrics);
+        if targets.iter().all(|listed| listed.state.health() != Health::New) {
+            state.settle(Awaited::Probes);
+        }
+        // The sender lives as long as `state`.
+        let _ = changes.changed().await;
+    }
+}
+
+/// The targets that are probed, each in a task that ends with this.
+#[derive(Default)]
+struct Probed {
+    /// By the address of the target's state, which the task keeps alive.
+    tasks: HashMap<usize, Task>,
+}
+
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Probed {
+    fn follow(
+        &mut self,
+        state: &Arc<UpstreamState>,
+        targets: &[Listed],
+        settings: &resolved::Health,
+        metrics: &Metrics,
+    ) {
+        let mut before = std::mem::take(&mut self.tasks);
+        for listed in targets {
+            let key = Arc::as_ptr(&listed.state).addr();
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let probing = probe_target(state.clone(), listed.clone(), settings.clone(), metrics.clone());
+                Task(tokio::task::spawn_local(probing).abort_handle())
+            });
+            self.tasks.insert(key, task);
+        }
+    }
+}
+
+/// Probes one target until it is told to stop.
+async fn probe_target(state: Arc<UpstreamState>, listed: Listed, settings: resolved::Health, metrics: Metrics) {
+    let counter = |result: &str| {
+        let mut labels = labels(&state, &listed);
+        labels.insert(0, ("result", result.into()));
+        metrics.counter(TENDING_THREAD, UPSTREAM_PROBES, labels)
+    };
+    let (passed, failed) = (counter("ok"), counter("failed"));
+    let mut judge = Judge::default();
+    // The first probe is at once. The second spreads those that were started together.
+    let mut pause = settings.every.mul_f64(fastrand::f64());
+    loop {
+        let asked = probe::ask(&listed.target, &state.settings, &settings);
+        let answer = timeout(settings.timeout, asked)
+            .await
+            .unwrap_or(Err(ProbeError::Timeout));
+        if answer.is_ok() { &passed } else { &failed }.add(1);
+        let was_new = listed.state.health() == Health::New;
+        if let Some(verdict) = judge.hear(answer.is_ok(), &listed.state, &settings) {
+            record(&state, &listed, verdict, answer.err(), was_new);
+        }
+        sleep(pause).await;
+        pause = jittered(settings.every);
+    }
+}
+
+/// One line, and threads look again.
+fn record(state: &UpstreamState, listed: &Listed, verdict: Verdict, error: Option<ProbeError>, was_new: bool) {
+    let (upstream, target) = (&state.settings.name, &listed.state.name);
+    match (verdict, error) {
+        (Verdict::Fit, _) => {
+            if !(was_new && listed.state.from_start) {
+                slow_start::begin(&state.settings, &listed.state, target_state::now());
+            }
+            tracing::info!(upstream, %target, "target is healthy");
+        }
+        (Verdict::Unfit, Some(error)) => tracing::warn!(upstream, %target, %error, "target is not healthy"),
+        (Verdict::Unfit, None) => tracing::warn!(upstream, %target, "target is not healthy"),
+    }
+    state.changed();
+}
+
+/// A tenth more or less, so that gateways that were started together do not stay in step.
+fn jittered(every: Duration) -> Duration {
+    every.mul_f64(0.9 + 0.2 * fastrand::f64())
+}
+
+impl UpstreamState {
+    /// Shows the health of its targets in the metrics, whichever they are when somebody looks.
+    pub(crate) fn publish_health(self: &Arc<UpstreamState>, metrics: &Metrics) {
+        let series = |state: &Arc<UpstreamState>, value: fn(&Listed) -> bool| {
+            let state = state.clone();
+            move || {
+                let targets = state.targets();
+                let one = |listed: &Listed| (labels(&state, listed), u64::from(value(listed)));
+                targets.iter().map(one).collect()
+            }
+        };
+        if self.settings.health.is_some() {
+            let is_healthy = |listed: &Listed| listed.state.health() == Health::Healthy;
+            metrics.listing(UPSTREAM_TARGET_HEALTHY, series(self, is_healthy));
+        }
+        if self.settings.eject.is_some() {
+            let is_ejected = |listed: &Listed| listed.state.is_ejected(target_state::now());
+            metrics.listing(UPSTREAM_TARGET_EJECTED, series(self, is_ejected));
+        }
+    }
+}
+
+fn labels(state: &UpstreamState, listed: &Listed) -> Labels {
+    vec![
+        ("target", listed.state.name.clone()),
+        ("upstream", state.settings.name.as_str().into()),
+    ]
+}

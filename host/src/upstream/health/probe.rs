@@ -1,0 +1,104 @@
+//! One probe of one target.
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use hyper::body::Incoming;
+
+use super::grpc;
+use crate::body::Body;
+use crate::config::resolved::{Address, Health, Probe, Target, Upstream};
+use crate::upstream::connect::{ConnectError, Connection, connect};
+
+/// Why a target is not healthy.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProbeError {
+    #[error("no answer in time")]
+    Timeout,
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("no answer: {0}")]
+    NoAnswer(#[from] hyper::Error),
+    #[error("the answer has status {0}")]
+    Status(u16),
+    #[error("gRPC status {0}")]
+    GrpcStatus(String),
+    #[error("the service is {0}")]
+    NotServing(&'static str),
+    #[error("the answer is malformed")]
+    Malformed,
+}
+
+/// Asks a target, on a connection of its own: that it accepts new ones is part of its health.
+pub(super) async fn ask(target: &Target, upstream: &Upstream, settings: &Health) -> Result<(), ProbeError> {
+    let address = match (&target.address, settings.port) {
+        (Address::Tcp { host, .. }, Some(port)) => &Address::Tcp {
+            host: host.clone(),
+            port,
+        },
+        (address, _) => address,
+    };
+    let http2 = match &settings.probe {
+        Probe::Http { .. } => upstream.http2,
+        Probe::Grpc { .. } => true,
+        Probe::Tcp => false,
+    };
+    let connection = connect(address, http2, settings.timeout).await?;
+    match &settings.probe {
+        Probe::Tcp => Ok(()),
+        Probe::Http { path, host, statuses } => {
+            let request = request(Method::GET, path.clone(), host.as_ref(), address, http2)?;
+            let response = send(connection, request).await?;
+            let status = response.status().as_u16();
+            let is_good = statuses.iter().any(|range| range.contains(&status));
+            if is_good {
+                Ok(())
+            } else {
+                Err(ProbeError::Status(status))
+            }
+        }
+        Probe::Grpc { service, host } => {
+            let path = PathAndQuery::from_static(grpc::CHECK);
+            let mut request = request(Method::POST, path, host.as_ref(), address, http2)?;
+            *request.body_mut() = Body::Full(grpc::request(service), None);
+            let headers = request.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            grpc::judge(send(connection, request).await?).await
+        }
+    }
+}
+
+async fn send(mut connection: Connection, request: Request<Body>) -> Result<Response<Incoming>, ProbeError> {
+    let answer = connection.send(request).await;
+    answer.map_err(|failed| ProbeError::NoAnswer(failed.into_error()))
+}
+
+fn request(
+    method: Method,
+    path: PathAndQuery,
+    host: Option<&HeaderValue>,
+    address: &Address,
+    http2: bool,
+) -> Result<Request<Body>, ProbeError> {
+    let own = match address {
+        Address::Tcp { .. } => HeaderValue::try_from(address.to_string()).map_err(|_| ProbeError::Malformed)?,
+        Address::Unix(_) => HeaderValue::from_static("localhost"),
+    };
+    let host = host.unwrap_or(&own);
+    let mut request = Request::new(Body::Empty);
+    *request.method_mut() = method;
+    if http2 {
+        let uri = Uri::builder()
+            .scheme("http")
+            .authority(host.as_bytes())
+            .path_and_query(path);
+        *request.uri_mut() = uri.build().map_err(|_| ProbeError::Malformed)?;
+        *request.version_mut() = Version::HTTP_2;
+    } else {
+        *request.uri_mut() = Uri::from(path);
+        request.headers_mut().insert(header::HOST, host.clone());
+    }
+    let agent = HeaderValue::from_static("portcullis-health");
+    request.headers_mut().insert(header::USER_AGENT, agent);
+    Ok(request)
+}
