@@ -1,10 +1,13 @@
 //! Targets are asked how they are, and those that are not well get no requests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use portcullis_tests::{Gateway, Service, Upstream, eventually};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
-const OFTEN: &str = "path = \"/healthz\", every = \"50ms\", timeout = \"500ms\"";
+const OFTEN: &str = "path = \"/healthz\", every = \"50ms\", timeout = \"5s\"";
 
 fn configuration(targets: &str, settings: &str) -> String {
     format!(
@@ -96,20 +99,39 @@ async fn a_target_that_hangs_or_is_gone_is_not_well() {
 }
 
 #[tokio::test]
-async fn one_bad_probe_between_good_ones_changes_nothing() {
-    let (flaps, other) = (Service::start().await, Service::start().await);
-    let health = "path = \"/healthz\", every = \"20ms\", timeout = \"5s\", unhealthy_after = 2";
-    let gateway = gateway(&format!("\"{flaps}\", \"{other}\""), health).await;
-    for status in [500, 200].repeat(10) {
-        flaps.set_health(status);
-        let probes = flaps.probes();
-        eventually("it is asked once", async || flaps.probes() > probes).await;
+async fn a_target_that_flaps_between_probes_stays_as_it_is() {
+    let probes = Arc::new(AtomicUsize::new(0));
+    let flapping = Upstream::with(move |request| {
+        let is_probe = request.uri().path() == "/healthz";
+        let fails = is_probe && probes.fetch_add(1, Ordering::SeqCst) % 2 == 1;
+        async move {
+            let response = http::Response::builder().status(if fails { 500 } else { 200 });
+            response.body(portcullis_tests::full("")).expect("a response")
+        }
+    })
+    .await;
+    let health = "path = \"/healthz\", every = \"10ms\", timeout = \"5s\", unhealthy_after = 2";
+    let gateway = gateway(&format!("\"{flapping}\""), health).await;
+
+    eventually("it has been asked often", async || flapping.requests() > 30).await;
+
+    assert!(!gateway.log().contains("target is not healthy"));
+    assert!(is_healthy(&gateway, flapping.address()).await);
+}
+
+#[tokio::test]
+async fn reloads_do_not_multiply_probes() {
+    let service = Service::start().await;
+    let text = configuration(
+        &format!("\"{service}\""),
+        "health = { path = \"/healthz\", every = \"1h\" }",
+    );
+    let gateway = Gateway::start(&text).await;
+    for _ in 0..5 {
+        gateway.reload_with(&text).await;
     }
-    flaps.set_health(200);
-    // How many probes fall between two settings is for the clock to say, so the log is asked, not the last state.
-    let changes = gateway.log().matches("target is not healthy").count();
-    assert!(changes <= 3, "twenty changes of mind, {changes} of them believed");
-    assert_eq!(of_twenty(&gateway, &other).await + flaps.requests(), 20);
+    assert_eq!(of_twenty(&gateway, &service).await, 20);
+    assert_eq!(service.probes(), 1);
 }
 
 #[tokio::test]
@@ -149,9 +171,17 @@ async fn with_no_target_that_was_ever_well_there_is_503_even_in_panic() {
     assert_eq!(gateway.get("/x").await.status(), 200);
 
     // It was well once: better it than nobody.
+    let panics = async || {
+        gateway
+            .metric("portcullis_upstream_panic", &[("upstream", "service")])
+            .await
+    };
+    assert_eq!(panics().await, 0.0);
     sick.set_health(500);
     until(&gateway, sick.address(), false).await;
     assert_eq!(gateway.get("/x").await.status(), 200);
+    assert_eq!(panics().await, 1.0);
+    gateway.log_line(&["few targets are available"]).await;
 }
 
 #[tokio::test]

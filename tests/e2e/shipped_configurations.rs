@@ -2,7 +2,7 @@
 //!
 //! `microservices.toml` and `demo.toml` have suites of their own.
 
-use portcullis_tests::{Gateway, Response, Upstream, repository, shipped};
+use portcullis_tests::{Gateway, Response, Service, Upstream, eventually, repository, shipped};
 
 async fn start(file: &str) -> Gateway {
     Gateway::start(shipped(file, &[])).await
@@ -133,4 +133,38 @@ async fn routing_takes_the_most_specific_route() {
 async fn own_plugin_runs_before_there_is_one() {
     let gateway = start("own-plugin.toml").await;
     assert_eq!(gateway.get("/hello").await.text(), "hello");
+}
+
+#[tokio::test]
+async fn upstreams_keep_carts_and_browsers_with_their_target_and_fail_over() {
+    let (mut one, mut two, spare) = (Service::start().await, Service::start().await, Service::start().await);
+    let mut text = shipped("upstreams.toml", &[]);
+    for (port, service) in [(9001, &one), (9002, &two), (9003, &spare)] {
+        text = text.replace(&format!("http://127.0.0.1:{port}"), &service.to_string());
+    }
+    let gateway = Gateway::start(text).await;
+
+    let cart = gateway.get("/carts/7").await.header("x-service").to_owned();
+    for _ in 0..5 {
+        assert_eq!(gateway.get("/carts/7").await.header("x-service"), cart);
+    }
+    let first = gateway.get("/shop/").await;
+    let cookie = first.header("set-cookie").split(';').next().expect("a cookie");
+    let again = get_with(&gateway, "/shop/", "cookie", cookie).await;
+    assert!(!spare.answered(&first) && again.header("x-service") == first.header("x-service"));
+
+    one.stop().await;
+    two.stop().await;
+    let after = get_with(&gateway, "/shop/", "cookie", cookie).await;
+    assert!(
+        after.status() == 200 && spare.answered(&after),
+        "the second site serves"
+    );
+    eventually("the probes have noticed", async || {
+        let healthy = gateway
+            .metric("portcullis_upstream_target_healthy", &[("upstream", "shop")])
+            .await;
+        healthy == 1.0
+    })
+    .await;
 }

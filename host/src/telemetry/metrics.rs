@@ -40,6 +40,8 @@ pub(crate) const UPSTREAM_EJECTIONS: &str = "portcullis_upstream_ejections";
 pub(crate) const UPSTREAM_TARGET_EJECTED: &str = "portcullis_upstream_target_ejected";
 /// 1 while a target's probes pass, by upstream and target. Targets that are not probed are not shown.
 pub(crate) const UPSTREAM_TARGET_HEALTHY: &str = "portcullis_upstream_target_healthy";
+/// 1 while so few targets of an upstream are available that others are used as well.
+pub(crate) const UPSTREAM_PANIC: &str = "portcullis_upstream_panic";
 /// Probes of targets, by upstream, target and result.
 pub(crate) const UPSTREAM_PROBES: &str = "portcullis_upstream_probes";
 /// Reloads of the configuration, by result.
@@ -66,6 +68,10 @@ const HELP: &[(&str, &str)] = &[
         "1 while a target is left out for having failed",
     ),
     (UPSTREAM_TARGET_HEALTHY, "1 while a target's probes pass"),
+    (
+        UPSTREAM_PANIC,
+        "1 while targets are used that are not available, since too few are",
+    ),
     (UPSTREAM_PROBES, "Probes of targets"),
     (RELOADS, "Reloads of the configuration"),
     (ACCESS_LOG_DROPPED, "Lines that the access log could not take"),

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::affinity::Affinity;
 use super::balance::Balancer;
 use super::groups::{Standing, groups};
+use super::state::Listed;
 use super::target_state::now;
 use super::{Target, UpstreamState};
 use crate::config::resolved;
@@ -34,7 +35,7 @@ struct Group {
 impl Choice {
     /// The choice as things are now. Targets that are known already are the same ones, with their connections.
     pub(super) fn new(state: &Arc<UpstreamState>, known: &[Rc<Target>], metrics: &Metrics, thread: usize) -> Choice {
-        let (listed, settings, now) = (state.targets(), &state.settings, now());
+        let (listed, settings) = (state.targets(), &state.settings);
         let targets = listed.iter().map(|listed| {
             let same = known.iter().find(|known| Arc::ptr_eq(&known.state, &listed.state));
             if let Some(known) = same {
@@ -44,10 +45,6 @@ impl Choice {
                 .unwrap_or_else(|| Target::new(listed, state, metrics, thread))
         });
         let targets: Vec<Rc<Target>> = targets.collect();
-        let standings: Vec<Standing> = listed
-            .iter()
-            .map(|listed| (settings.rank(&listed.target), listed.state.fitness(settings, now)))
-            .collect();
         let mut up_to = 0.0;
         let group = |group: super::groups::Group| {
             up_to += group.load;
@@ -58,7 +55,10 @@ impl Choice {
                 targets,
             }
         };
-        let groups: Vec<Group> = groups(&standings, settings.panic).into_iter().map(group).collect();
+        let groups: Vec<Group> = groups(&standings(&listed, settings), settings.panic)
+            .into_iter()
+            .map(group)
+            .collect();
         let tokens = groups.iter().flat_map(|group| &group.targets);
         Choice {
             by_token: tokens
@@ -93,6 +93,22 @@ impl Choice {
         };
         let others = self.groups.iter().enumerate().filter(|(place, _)| *place != chosen);
         next(&self.groups[chosen]).or_else(|| others.map(|(_, group)| group).find_map(next))
+    }
+}
+
+fn standings(listed: &[Listed], settings: &resolved::Upstream) -> Vec<Standing> {
+    let now = now();
+    listed
+        .iter()
+        .map(|listed| (settings.rank(&listed.target), listed.state.fitness(settings, now)))
+        .collect()
+}
+
+impl UpstreamState {
+    /// Whether so few targets are available that others are used as well.
+    pub(super) fn panics(&self) -> bool {
+        let standings = standings(&self.targets(), &self.settings);
+        groups(&standings, self.settings.panic).iter().any(|group| group.panics)
     }
 }
 

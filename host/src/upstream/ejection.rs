@@ -1,6 +1,5 @@
 //! Leaves a target out for a while after failures in a row: passive health.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -20,8 +19,11 @@ impl UpstreamState {
     }
 
     fn eject(&self, target: &TargetState, settings: &Eject, now: u64) -> bool {
-        // One at a time, or threads would eject more than may be together.
-        let _deciding = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
+        // One at a time, or threads would eject more than may be together. Who comes second need not wait: if its target
+        // goes on failing, the next failure asks again.
+        let Ok(_deciding) = self.ejecting.try_lock() else {
+            return false;
+        };
         let targets = self.targets();
         let ejected = targets.iter().filter(|listed| listed.state.is_ejected(now)).count();
         let may_be = (targets.len() as f64 * settings.most.fraction()) as usize;

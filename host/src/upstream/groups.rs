@@ -67,11 +67,15 @@ pub(super) fn groups(targets: &[Standing], panic: Share) -> Vec<Group> {
         available.into_iter().zip(&shares).map(take).collect()
     } else {
         let strained = |((group, available), share): ((&Vec<usize>, Vec<usize>), &f64)| {
-            let panics = *share < panic.fraction();
+            let members = if *share < panic.fraction() {
+                with(group, true)
+            } else {
+                available.clone()
+            };
             Group {
                 load: if sum > 0.0 { capacity(share) / sum } else { 0.0 },
-                members: if panics { with(group, true) } else { available },
-                panics,
+                panics: members.len() > available.len(),
+                members,
             }
         };
         all.iter().zip(available).zip(&shares).map(strained).collect()
@@ -135,7 +139,7 @@ mod tests {
         assert_eq!(loads(some(FIRST, 10, 5, Fitness::Unfit), HALF), [(100, 5, false)]);
         assert_eq!(loads(some(FIRST, 10, 4, Fitness::Unfit), HALF), [(100, 10, true)]);
         assert_eq!(loads(some(FIRST, 10, 0, Fitness::Unfit), HALF), [(100, 10, true)]);
-        assert_eq!(loads(some(FIRST, 10, 4, Fitness::Unproven), HALF), [(100, 4, true)]);
+        assert_eq!(loads(some(FIRST, 10, 4, Fitness::Unproven), HALF), [(100, 4, false)]);
         assert_eq!(loads(some(FIRST, 10, 0, Fitness::Unproven), HALF), []);
     }
 

@@ -74,6 +74,10 @@ impl Tended {
         let mut before = std::mem::take(&mut self.tasks);
         for state in upstreams {
             let key = Arc::as_ptr(&state).addr();
+            // During a reload an upstream may be listed twice: as of the old configuration and of the new one.
+            if self.tasks.contains_key(&key) {
+                continue;
+            }
             let task = before
                 .remove(&key)
                 .unwrap_or_else(|| tokio::task::spawn_local(tend(state, metrics.clone())).abort_handle());
@@ -91,6 +95,7 @@ async fn tend(state: Arc<UpstreamState>, metrics: Metrics) {
         // Discovery goes here.
         health::probe(&state, &metrics),
         keep_time(&state),
+        watch_panic(&state),
     );
 }
 
@@ -112,5 +117,26 @@ async fn keep_time(state: &UpstreamState) {
             _ = changes.changed() => {}
             () = wait => {}
         }
+    }
+}
+
+/// Says when so few targets are available that others are used as well, and when that has ended.
+async fn watch_panic(state: &UpstreamState) {
+    let mut changes = state.changes();
+    let (upstream, mut panicked) = (&state.settings.name, false);
+    loop {
+        changes.mark_unchanged();
+        let panics = state.panics();
+        if panics && !panicked {
+            tracing::warn!(
+                upstream,
+                "few targets are available: those that are not are used as well"
+            );
+        } else if panicked && !panics {
+            tracing::info!(upstream, "enough targets are available again");
+        }
+        panicked = panics;
+        // The sender lives as long as `state`.
+        let _ = changes.changed().await;
     }
 }

@@ -94,17 +94,18 @@ fn backend(f: &mut fmt::Formatter<'_>, method: &str, backend: &Backend) -> fmt::
         } => {
             writeln!(f, "backend   upstream {upstream}, {balance} over http/{http}")?;
             for (number, target) in targets.iter().enumerate() {
-                let weight = if target.weight == 1 {
-                    String::new()
-                } else {
-                    format!(", weight {}", target.weight)
-                };
-                writeln!(
-                    f,
-                    "{:10}{}{weight}",
-                    if number == 0 { "target" } else { "" },
-                    target.url
-                )?;
+                let label = if number == 0 { "target" } else { "" };
+                write!(f, "{label:10}{}", target.url)?;
+                if target.weight != 1 {
+                    write!(f, ", weight {}", target.weight)?;
+                }
+                if target.priority != 0 {
+                    write!(f, ", priority {}", target.priority)?;
+                }
+                if let Some(zone) = &target.zone {
+                    write!(f, ", zone {zone}")?;
+                }
+                writeln!(f)?;
             }
             writeln!(
                 f,

@@ -18,7 +18,9 @@ use super::target_state::Health;
 use super::tending::TENDING_THREAD;
 use super::{UpstreamState, slow_start, target_state};
 use crate::config::resolved;
-use crate::telemetry::metrics::{Labels, Metrics, UPSTREAM_PROBES, UPSTREAM_TARGET_EJECTED, UPSTREAM_TARGET_HEALTHY};
+use crate::telemetry::metrics::{
+    Labels, Metrics, UPSTREAM_PANIC, UPSTREAM_PROBES, UPSTREAM_TARGET_EJECTED, UPSTREAM_TARGET_HEALTHY,
+};
 
 /// Probes the targets of an upstream for as long as it is polled; does nothing where it has no probes.
 pub(super) async fn probe(state: &Arc<UpstreamState>, metrics: &Metrics) {
@@ -29,7 +31,7 @@ pub(super) async fn probe(state: &Arc<UpstreamState>, metrics: &Metrics) {
         changes.mark_unchanged();
         let targets = state.targets();
         probed.follow(state, &targets, settings, metrics);
-        if targets.iter().all(|listed| listed.state.health() != Health::New) {
+        if !targets.is_empty() && targets.iter().all(|listed| listed.state.health() != Health::New) {
             state.settle(Awaited::Probes);
         }
         // The sender lives as long as `state`.
@@ -134,6 +136,9 @@ impl UpstreamState {
             let is_healthy = |listed: &Listed| listed.state.health() == Health::Healthy;
             metrics.listing(UPSTREAM_TARGET_HEALTHY, series(self, is_healthy));
         }
+        let (state, name) = (self.clone(), self.settings.name.as_str().into());
+        let labels = vec![("upstream", name)];
+        metrics.reading(UPSTREAM_PANIC, labels, move || u64::from(state.panics()));
         if self.settings.eject.is_some() {
             let is_ejected = |listed: &Listed| listed.state.is_ejected(target_state::now());
             metrics.listing(UPSTREAM_TARGET_EJECTED, series(self, is_ejected));

@@ -1,13 +1,21 @@
 //! One probe of one target.
 
+use std::time::Duration;
+
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use super::grpc;
 use crate::body::Body;
 use crate::config::resolved::{Address, Health, Probe, Target, Upstream};
 use crate::upstream::connect::{ConnectError, Connection, connect};
+
+/// Bytes of an answer that are read away, and for how long.
+const REST: usize = 64 << 10;
+const REST_TIME: Duration = Duration::from_millis(100);
 
 /// Why a target is not healthy.
 #[derive(Debug, thiserror::Error)]
@@ -49,12 +57,9 @@ pub(super) async fn ask(target: &Target, upstream: &Upstream, settings: &Health)
             let request = request(Method::GET, path.clone(), host.as_ref(), address, http2)?;
             let response = send(connection, request).await?;
             let status = response.status().as_u16();
+            read_away(response).await;
             let is_good = statuses.iter().any(|range| range.contains(&status));
-            if is_good {
-                Ok(())
-            } else {
-                Err(ProbeError::Status(status))
-            }
+            is_good.then_some(()).ok_or(ProbeError::Status(status))
         }
         Probe::Grpc { service, host } => {
             let path = PathAndQuery::from_static(grpc::CHECK);
@@ -71,6 +76,13 @@ pub(super) async fn ask(target: &Target, upstream: &Upstream, settings: &Health)
 async fn send(mut connection: Connection, request: Request<Body>) -> Result<Response<Incoming>, ProbeError> {
     let answer = connection.send(request).await;
     answer.map_err(|failed| ProbeError::NoAnswer(failed.into_error()))
+}
+
+/// Reads what else there is of an answer: closing before that would reset the connection, and many a service logs it. It
+/// says nothing of the target's health.
+async fn read_away(response: Response<Incoming>) {
+    let rest = Limited::new(response.into_body(), REST).collect();
+    let _ = timeout(REST_TIME, rest).await;
 }
 
 fn request(
@@ -96,7 +108,9 @@ fn request(
         *request.version_mut() = Version::HTTP_2;
     } else {
         *request.uri_mut() = Uri::from(path);
-        request.headers_mut().insert(header::HOST, host.clone());
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, host.clone());
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let agent = HeaderValue::from_static("portcullis-health");
     request.headers_mut().insert(header::USER_AGENT, agent);
