@@ -1,7 +1,7 @@
 //! Wires every part of the gateway, top to bottom: the one file that knows them all. Built afresh on each reload.
 //!
 //! ```text
-//! configuration ──> plugins compiled, imports checked ──> settings checked ──> filters ──> routes ──> router
+//! configuration ──> plugins compiled, imports checked ──> settings checked ──> filters ──> routes ──> routers ──> listeners
 //! ```
 
 use std::collections::HashMap;
@@ -9,11 +9,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::resolved::{Config, FilterLimits, FilterUse, Plugin as PluginSettings, PluginSource, Route};
+use crate::config::resolved::{
+    Config, FilterLimits, FilterUse, Listener, Plugin as PluginSettings, PluginSource, Route,
+};
 use crate::config::{Problem, Problems, check_settings, settings_error};
 use crate::pipeline::QuarantineState;
 use crate::router::Router;
 use crate::telemetry::metrics::{FILTER_QUARANTINED, FilterCounters, Metrics};
+use crate::tls::ListenerTls;
 use crate::upstream::UpstreamState;
 use crate::wasm::capabilities::Services;
 use crate::wasm::{Engine, Filter, FilterError, Plugin, PluginError};
@@ -23,8 +26,10 @@ use crate::wasm::{Engine, Filter, FilterError, Plugin, PluginError};
 pub struct Gateway {
     /// What it was built from.
     pub config: Config,
-    /// From a request to the number of a route.
-    pub router: Router,
+    /// In the order of the configuration.
+    pub listeners: Vec<GatewayListener>,
+    /// What is served on every listener, for one that this gateway does not know.
+    pub(crate) everywhere: Arc<Router>,
     /// In the order of the configuration.
     pub routes: Vec<GatewayRoute>,
     /// In the order of the configuration.
@@ -32,6 +37,16 @@ pub struct Gateway {
     plugins: HashMap<PluginKey, Arc<Plugin>>,
     filters: HashMap<FilterKey, Arc<Filter>>,
     quarantines: HashMap<Arc<str>, (Arc<Filter>, Arc<QuarantineState>)>,
+}
+
+/// A listener, with the routes that are served on it.
+#[derive(Debug)]
+pub struct GatewayListener {
+    /// As configured.
+    pub settings: Arc<Listener>,
+    /// From a request to the number of a route. Listeners with the same routes share it.
+    pub router: Arc<Router>,
+    pub(crate) tls: Option<Arc<ListenerTls>>,
 }
 
 /// A route, with its filters ready to be instantiated.
@@ -112,25 +127,17 @@ impl Gateway {
                 filters,
             });
         }
-        let patterns = config
-            .routes
-            .iter()
-            .enumerate()
-            .flat_map(|(number, route)| route.matches.iter().map(move |pattern| (number, pattern)));
-        let router = match Router::build(patterns) {
-            Ok(router) => Some(router),
-            Err(conflicts) => {
-                build.problems.extend(conflicts.iter().map(|tie| {
-                    let place = config.routes[tie.second].place.clone();
-                    Problem::at(place, "two routes tie").note(format!("both match `{}`", tie.example))
-                }));
-                None
-            }
-        };
+        let mut routers = Routers::default();
+        let everywhere = build.router(&mut routers, &config.routes, |route| route.listeners.is_empty());
+        let mut listeners = Vec::with_capacity(config.listeners.len());
+        for settings in &config.listeners {
+            let router = build.router(&mut routers, &config.routes, |route| route.is_served_on(&settings.name));
+            listeners.extend(build.listener(settings, router));
+        }
         let upstreams = upstreams(&config, previous);
         let Build { problems, kept, .. } = build;
-        match (Problems::of(problems), router) {
-            (None, Some(router)) => {
+        match (Problems::of(problems), everywhere) {
+            (None, Some(everywhere)) => {
                 let Kept {
                     plugins,
                     filters,
@@ -138,7 +145,8 @@ impl Gateway {
                 } = kept;
                 Ok(Gateway {
                     config,
-                    router,
+                    listeners,
+                    everywhere,
                     routes,
                     upstreams,
                     plugins,
@@ -176,6 +184,11 @@ impl Gateway {
         }
     }
 
+    /// The listener of this name.
+    pub(crate) fn listener(&self, name: &str) -> Option<&GatewayListener> {
+        self.listeners.iter().find(|listener| *listener.settings.name == *name)
+    }
+
     /// Every file whose change is a reason to build again.
     pub fn files(&self) -> Vec<PathBuf> {
         let plugins = self
@@ -206,7 +219,58 @@ struct Build<'a> {
     kept: Kept,
 }
 
+/// Routers by the numbers of their routes.
+type Routers = HashMap<Vec<usize>, Option<Arc<Router>>>;
+
 impl Build<'_> {
+    /// The router of those routes. None where two of them tie, which is reported.
+    fn router(
+        &mut self,
+        routers: &mut Routers,
+        routes: &[Route],
+        is_served: impl Fn(&Route) -> bool,
+    ) -> Option<Arc<Router>> {
+        let served = routes.iter().enumerate().filter(|(_, route)| is_served(route));
+        let patterns = served.clone();
+        let numbers = served.map(|(number, _)| number).collect();
+        let built = routers.entry(numbers).or_insert_with(|| {
+            let patterns =
+                patterns.flat_map(|(number, route)| route.matches.iter().map(move |pattern| (number, pattern)));
+            match Router::build(patterns) {
+                Ok(router) => Some(Arc::new(router)),
+                Err(conflicts) => {
+                    self.problems.extend(conflicts.iter().filter_map(|tie| {
+                        let place = routes.get(tie.second)?.place.clone();
+                        Some(Problem::at(place, "two routes tie").note(format!("both match `{}`", tie.example)))
+                    }));
+                    None
+                }
+            }
+        });
+        built.clone()
+    }
+
+    fn listener(&mut self, settings: &Listener, router: Option<Arc<Router>>) -> Option<GatewayListener> {
+        let known = self.previous.and_then(|gateway| gateway.listener(&settings.name));
+        let known = known.and_then(|listener| listener.tls.as_deref());
+        let tls = match &settings.tls {
+            None => None,
+            Some(tls) => match ListenerTls::new(tls, settings.http2, known) {
+                Ok(tls) => Some(tls),
+                Err(error) => {
+                    let title = format!("TLS of the listener `{}` cannot be set up: {error}", settings.name);
+                    self.problems.push(Problem::anywhere(title));
+                    return None;
+                }
+            },
+        };
+        Some(GatewayListener {
+            settings: Arc::new(settings.clone()),
+            router: router?,
+            tls,
+        })
+    }
+
     async fn filter(&mut self, route: &Route, settings: &FilterUse) -> Option<GatewayFilter> {
         let plugin = self.plugin(&settings.plugin).await?;
         let key = FilterKey {

@@ -19,5 +19,6 @@ mod server;
 mod socket;
 mod store;
 pub mod telemetry;
+pub mod tls;
 mod upstream;
 pub mod wasm;

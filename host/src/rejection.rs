@@ -21,6 +21,8 @@ pub enum Rejection {
     RequestTimeout,
     /// No route matches.
     NoRoute,
+    /// The connection was made for another host than the request's.
+    Misdirected,
     /// Routes match, but for the method; the value of `Allow`.
     MethodNotAllowed(HeaderValue),
     /// The method is one that the gateway does not serve: `CONNECT` or `TRACE`.
@@ -98,6 +100,7 @@ impl Rejection {
             Rejection::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Rejection::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Rejection::NoRoute => StatusCode::NOT_FOUND,
+            Rejection::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Rejection::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Rejection::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Rejection::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
@@ -123,6 +126,7 @@ impl Rejection {
             Rejection::HeadersTooLarge => "headers-too-large",
             Rejection::RequestTimeout => "request-timeout",
             Rejection::NoRoute => "no-route",
+            Rejection::Misdirected => "misdirected",
             Rejection::MethodNotAllowed(_) => "method-not-allowed",
             Rejection::NotImplemented => "not-implemented",
             Rejection::ExpectationFailed => "expectation-failed",
@@ -147,6 +151,7 @@ impl Rejection {
             Rejection::UriTooLong => "The request target is too long",
             Rejection::HeadersTooLarge => "The header section is too large",
             Rejection::RequestTimeout => "The request took too long to arrive",
+            Rejection::Misdirected => "This connection was made for another host",
             Rejection::NoRoute => "Nothing is served at this address",
             Rejection::MethodNotAllowed(_) => "This address is not served with this method",
             Rejection::NotImplemented => "The method is not supported",

@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::config::{self, Loaded, Problems, resolved};
+use crate::config::resolved::{self, ListenAddress};
+use crate::config::{self, Loaded, Problems};
 use crate::gateway::{Environment, Gateway};
 use crate::server::Server;
 use crate::telemetry::Counter;
@@ -102,6 +104,7 @@ const CONTROL_THREAD: usize = usize::MAX;
 
 /// Settings that are read once, at the start.
 struct ReadOnce {
+    addresses: Vec<(Arc<str>, Vec<ListenAddress>, Option<u32>)>,
     server: resolved::Server,
     log: resolved::Log,
     wasm: resolved::Wasm,
@@ -110,6 +113,7 @@ struct ReadOnce {
 impl ReadOnce {
     fn of(config: &resolved::Config) -> ReadOnce {
         ReadOnce {
+            addresses: addresses(config),
             server: config.server.clone(),
             log: config.log.clone(),
             wasm: config.wasm.clone(),
@@ -119,7 +123,7 @@ impl ReadOnce {
     /// Those that another configuration has otherwise.
     fn differ(&self, config: &resolved::Config) -> impl Iterator<Item = &'static str> {
         let differences = [
-            ("server.listen", self.server.listen != config.server.listen),
+            ("where listeners listen", self.addresses != addresses(config)),
             ("server.admin", self.server.admin != config.server.admin),
             ("server.threads", self.server.threads != config.server.threads),
             ("log", self.log != config.log),
@@ -129,6 +133,13 @@ impl ReadOnce {
             .into_iter()
             .filter_map(|(setting, differs)| differs.then_some(setting))
     }
+}
+
+/// Where each listener listens.
+fn addresses(config: &resolved::Config) -> Vec<(Arc<str>, Vec<ListenAddress>, Option<u32>)> {
+    let listeners = config.listeners.iter();
+    let addresses = listeners.map(|one| (one.name.clone(), one.addresses.clone(), one.mode));
+    addresses.collect()
 }
 
 /// Watches the folders of files, since editors and deployments replace files rather than write to them; and what links

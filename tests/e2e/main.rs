@@ -23,6 +23,12 @@ mod upgrades;
 mod upstream_connections;
 mod websockets;
 
+// Where clients come in.
+mod client_certificates;
+mod listeners;
+mod proxy_protocol;
+mod tls;
+
 // What clients may not do.
 mod limits;
 mod malformed;

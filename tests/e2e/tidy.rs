@@ -59,6 +59,7 @@ fn only_rejection_picks_the_status_of_a_failure() {
         "FORBIDDEN",
         "NOT_FOUND",
         "METHOD_NOT_ALLOWED",
+        "MISDIRECTED_REQUEST",
         "REQUEST_TIMEOUT",
         "PAYLOAD_TOO_LARGE",
         "EXPECTATION_FAILED",

@@ -18,6 +18,7 @@ pub(crate) fn complete(text: &str) -> String {
         "threads = 2\n",
     ]
     .into_iter()
+    .filter(|line| !(line.starts_with("listen") && table.contains_key("listener")))
     .filter(|line| !server.is_some_and(|server| server.contains_key(line.split(' ').next().unwrap_or(line))))
     .collect::<String>();
     match text.split_once("[server]\n") {

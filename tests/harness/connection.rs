@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::{Body, Request, Response, within};
@@ -32,6 +33,11 @@ impl Connection {
     pub async fn try_http1(address: SocketAddr) -> Result<Self, String> {
         let socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
         socket.set_nodelay(true).map_err(|error| error.to_string())?;
+        Self::over_http1(socket).await
+    }
+
+    /// Speaks HTTP/1.1 over what is connected already.
+    pub async fn over_http1(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Self, String> {
         let (sender, connection) = http1::handshake(TokioIo::new(socket))
             .await
             .map_err(|error| error.to_string())?;

@@ -17,6 +17,7 @@ use crate::{
 pub struct Gateway {
     process: Process,
     addresses: Vec<SocketAddr>,
+    secure_addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     configuration: Mutex<String>,
     folder: Folder,
@@ -75,6 +76,15 @@ impl Gateway {
         process.stderr().join("\n")
     }
 
+    /// What `portcullis run` says where the machine does not let it run. Panics where it does not end by itself with code 3.
+    pub async fn refused_for_the_machine(configuration: impl AsRef<str>) -> String {
+        let folder = Folder::new();
+        let file = folder.write(FILE, configuration::complete(configuration.as_ref()));
+        let process = Process::start(["run".as_ref(), "-c".as_ref(), file.as_os_str()], &[], folder.path());
+        assert_eq!(process.exited().await, 3, "{}", process.stderr().join("\n"));
+        process.stderr().join("\n")
+    }
+
     /// What `portcullis check` says of a configuration.
     pub fn checked(configuration: impl AsRef<str>) -> Ran {
         let folder = Folder::new();
@@ -86,6 +96,7 @@ impl Gateway {
         let mut gateway = Gateway {
             process,
             addresses: vec![],
+            secure_addresses: vec![],
             admin: None,
             configuration: Mutex::new(text),
             folder,
@@ -108,9 +119,13 @@ impl Gateway {
             .iter()
             .filter_map(|line| address_after(line, "listening on http://"))
             .collect();
+        gateway.secure_addresses = lines
+            .iter()
+            .filter_map(|line| address_after(line, "listening on https://"))
+            .collect();
         gateway.admin = lines.iter().find_map(|line| address_after(line, "admin on http://"));
         assert!(
-            !gateway.addresses.is_empty(),
+            lines.iter().any(|line| line.contains("listening on ")),
             "the gateway did not say where it listens"
         );
         gateway
@@ -160,7 +175,17 @@ impl Gateway {
         self.addresses[0]
     }
 
-    /// Every listener's address.
+    /// Where clients connect with HTTPS.
+    pub fn secure_address(&self) -> SocketAddr {
+        self.secure_addresses[0]
+    }
+
+    /// Every address where clients connect with HTTPS.
+    pub fn secure_addresses(&self) -> &[SocketAddr] {
+        &self.secure_addresses
+    }
+
+    /// Every address where clients connect with plain HTTP.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }

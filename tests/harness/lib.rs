@@ -18,11 +18,13 @@
 //! its configuration, its log and the last response. Nothing sleeps for a fixed time: [`eventually`] waits for a fact.
 
 mod access_log;
+mod authority;
 mod body;
 mod command;
 mod components;
 mod configuration;
 mod connection;
+mod curl;
 mod echo;
 mod eventually;
 mod folder;
@@ -35,17 +37,21 @@ mod raw;
 pub mod raw_http2;
 mod request;
 mod response;
+mod secured;
 mod service;
 mod shipped;
 mod strict;
+mod tls_client;
 mod token;
 mod upstream;
 mod websocket;
 
+pub use authority::{Authority, Certificate};
 pub use body::{Body, Chunks, chunked, empty, full, generated, stepwise, with_trailers};
 pub use command::{Ran, gateway_binary, portcullis, portcullis_in, repository, target_folder};
 pub use components::Component;
 pub use connection::Connection;
+pub use curl::{Curled, curl};
 pub use eventually::{PATIENCE, eventually, within};
 pub use folder::Folder;
 pub use gateway::Gateway;
@@ -56,9 +62,11 @@ pub use raw::Raw;
 pub use raw_http2::RawHttp2;
 pub use request::Request;
 pub use response::Response;
+pub use secured::{Secured, write_pair};
 pub use service::Service;
 pub use shipped::{shipped, tokens_in};
 pub use strict::{Received, StrictUpstream};
+pub use tls_client::TlsClient;
 pub use token::{PUBLIC_KEY, jwks, signed, signed_by, signed_by_key, tampered};
 pub use upstream::Upstream;
 pub use websocket::WebSocket;

@@ -16,9 +16,22 @@ pub(crate) struct Redirect {
 }
 
 impl Redirect {
+    /// To the same host and path at this port of HTTPS. 308, since the method and the body must stay.
+    pub(crate) fn to_https(port: u16) -> Option<Redirect> {
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        Some(Redirect {
+            to: Template::parse(&format!("https://{{host}}{port}{{path}}")).ok()?,
+            status: StatusCode::PERMANENT_REDIRECT,
+            keep_query: true,
+        })
+    }
+
     pub(crate) fn answer(&self, exchange: &Exchange) -> Result<Reply, Rejection> {
         let mut location = String::new();
         let (host, path) = (host_name(&exchange.host), exchange.matched.path());
+        if host.is_empty() && self.to.parameters().any(|name| name == "host") {
+            return Err(Rejection::BadRequest("the request names no host"));
+        }
         self.to.fill(&mut location, |name| match name {
             "host" => Some(&*host),
             "path" => Some(path),

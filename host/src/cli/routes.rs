@@ -34,13 +34,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failed> {
         print(format_args!("{routes:#}\n"));
         return Ok(());
     }
-    let rows: Vec<[String; 4]> = config.routes.iter().flat_map(|route| rows(&config, route)).collect();
-    print(table(["NAME", "MATCH", "FILTERS", "BACKEND"], &rows));
+    let rows: Vec<[String; 5]> = config.routes.iter().flat_map(|route| rows(&config, route)).collect();
+    print(table(["NAME", "MATCH", "LISTENERS", "FILTERS", "BACKEND"], &rows));
     Ok(())
 }
 
 /// One row for each of its matches; what they share stands in the first.
-fn rows(config: &Config, route: &Route) -> Vec<[String; 4]> {
+fn rows(config: &Config, route: &Route) -> Vec<[String; 5]> {
     let filters: Vec<&str> = route.filters.iter().map(|filter| &*filter.name).collect();
     let filters = if filters.is_empty() {
         "-".to_owned()
@@ -51,10 +51,21 @@ fn rows(config: &Config, route: &Route) -> Vec<[String; 4]> {
         0 => [
             route.name.to_string(),
             pattern.to_string(),
+            if route.listeners.is_empty() {
+                "all".to_owned()
+            } else {
+                route.listeners.join(", ")
+            },
             filters.clone(),
             backend(config, &route.backend),
         ],
-        _ => [String::new(), pattern.to_string(), String::new(), String::new()],
+        _ => [
+            String::new(),
+            pattern.to_string(),
+            String::new(),
+            String::new(),
+            String::new(),
+        ],
     });
     matches.collect()
 }
@@ -63,6 +74,7 @@ fn to_json(config: &Config, route: &Route) -> Value {
     json!({
         "name": &*route.name,
         "match": route.matches.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "listeners": route.listeners.iter().map(|name| &**name).collect::<Vec<_>>(),
         "filters": route.filters.iter().map(|filter| &*filter.name).collect::<Vec<_>>(),
         "backend": backend(config, &route.backend),
         "place": route.place.to_string(),

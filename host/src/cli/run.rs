@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::exit;
 use crate::admin::Admin;
+use crate::config::resolved::ListenAddress;
 use crate::config::{self, Loaded, Problems};
 use crate::gateway::{Environment, Gateway};
 use crate::reload::Reloader;
@@ -29,7 +30,8 @@ pub(crate) enum Source {
 
 /// Where a gateway listens, once it does.
 pub(crate) struct Listening {
-    pub(crate) addresses: Vec<SocketAddr>,
+    /// The first for clients.
+    pub(crate) address: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
 }
 
@@ -88,11 +90,14 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
     let mut server =
         Server::start(gateway, &environment.metrics).map_err(|error| Failed::Machine(error.to_string()))?;
     let listening = Listening {
-        addresses: server.addresses().to_vec(),
+        address: server.listening().iter().find_map(|one| match one.address {
+            ListenAddress::Tcp(address) => Some(address),
+            ListenAddress::Unix(_) => None,
+        }),
         admin: admin_address,
     };
-    for address in &listening.addresses {
-        tracing::info!("listening on http://{address}");
+    for one in server.listening() {
+        tracing::info!(listener = %one.listener, "listening on {one}");
     }
     if let Some(address) = listening.admin {
         tracing::info!("admin on http://{address}");

@@ -16,7 +16,7 @@ use super::source::{Place, Source};
 use super::suggest::closest;
 
 /// Files named by `${file:}` hold keys and passwords, not data.
-const LARGEST_FILE: u64 = 1 << 20;
+pub(crate) const LARGEST_FILE: u64 = 1 << 20;
 
 /// Looks up an environment variable.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -115,7 +115,7 @@ fn with_settings(settings: &str) -> Loaded {
 fn a_good_file_becomes_what_it_says() {
     let Loaded { config, warnings } = good(GOOD);
     assert_eq!(warnings, []);
-    assert_eq!(config.server.listen.len(), 2);
+    assert_eq!(config.listeners[0].addresses.len(), 2);
     assert_eq!(config.server.trusted_proxies[1].to_string(), "192.0.2.7/32");
     assert_eq!(config.server.limits.body_size, None);
     assert_eq!(config.server.limits.uri_size, 4096);

@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 
 use super::edit::{Edit, HeaderEdit};
 use crate::router::Params;
+use crate::tls::ClientCertificate;
 
 /// One request and its response on the way through the gateway.
 ///
@@ -42,6 +43,8 @@ pub struct Exchange {
     pub params: Params,
     /// The client's address: the peer's, or what a trusted proxy says.
     pub client: IpAddr,
+    /// Who the client is, if it has shown a certificate.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
     /// What filters noted.
     pub notes: Vec<(String, String)>,
     /// When the request's head had arrived.
@@ -125,6 +128,7 @@ impl Exchange {
             route,
             params,
             client,
+            client_certificate: None,
             notes: Vec::new(),
             started,
             request_bytes: 0,

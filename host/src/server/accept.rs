@@ -74,10 +74,16 @@ pub(crate) fn accept(parts: &mut Parts, server: &Server, known: &KnownHost) -> R
         hop_by_hop,
         expectations,
         cookies,
+        client_cert,
         ..
     } = seen;
     if hop_by_hop {
         hop_by_hop::strip(&mut parts.headers);
+    }
+    // Who a client is, it proves in its TLS handshake (RFC 9440 section 4).
+    if client_cert {
+        parts.headers.remove(CLIENT_CERT);
+        parts.headers.remove(CLIENT_CERT_CHAIN);
     }
     // Whoever reads the body here says `100 Continue`; upstream it would only wait.
     if expectations > 0 {
@@ -102,9 +108,18 @@ struct Seen<'h> {
     lengths: usize,
     hop_by_hop: bool,
     underscore: bool,
+    client_cert: bool,
     /// The size of the fields as HTTP/2 counts it (RFC 9113 section 6.5.2).
     size: usize,
 }
+
+/// Whether a field says who the client is, as only a gateway may.
+fn is_client_cert(name: &str) -> bool {
+    matches!(name, CLIENT_CERT | CLIENT_CERT_CHAIN)
+}
+
+const CLIENT_CERT: &str = "client-cert";
+const CLIENT_CERT_CHAIN: &str = "client-cert-chain";
 
 /// What HTTP/2 counts for a field beside its name and value.
 const FIELD_OVERHEAD: usize = 32;
@@ -130,6 +145,7 @@ impl Seen<'_> {
                 }
                 _ => {
                     seen.hop_by_hop |= hop_by_hop::is_hop_by_hop(name);
+                    seen.client_cert |= is_client_cert(text);
                     seen.underscore |= text.bytes().any(|byte| byte == b'_');
                 }
             }

@@ -255,6 +255,7 @@ mod tests {
     use crate::server::wait::Watch;
 
     const TIMEOUTS: Timeouts = Timeouts {
+        handshake: Duration::from_secs(10),
         header: Duration::from_secs(10),
         idle: Duration::from_secs(60),
         stall: Duration::from_secs(30),

@@ -18,7 +18,8 @@ pub(crate) struct ClientLimits {
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Arc<ClientLimits>,
-    client: IpAddr,
+    /// None while it is not known, and for clients on this machine's own sockets.
+    client: Option<IpAddr>,
 }
 
 /// Why a connection is refused.
@@ -31,35 +32,47 @@ pub(crate) enum Full {
 }
 
 impl ClientLimits {
-    /// Counts a connection, if it may be.
-    pub(crate) fn admit(self: &Arc<Self>, client: IpAddr, limits: &Limits) -> Result<Admission, Full> {
-        let client = network(client);
+    /// Counts a connection, if it may be; its client's, too, where that is known.
+    pub(crate) fn admit(self: &Arc<Self>, client: Option<IpAddr>, limits: &Limits) -> Result<Admission, Full> {
         if self.all.fetch_add(1, Ordering::Relaxed) >= limits.connections {
             self.all.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::All);
         }
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut admission = Admission {
+            limits: self.clone(),
+            client: None,
+        };
+        match client {
+            Some(client) => admission.count_for(client, limits).map(|()| admission),
+            None => Ok(admission),
+        }
+    }
+}
+
+impl Admission {
+    /// Counts the connection for a client that was not known before.
+    pub(crate) fn count_for(&mut self, client: IpAddr, limits: &Limits) -> Result<(), Full> {
+        let client = network(client);
+        let mut clients = self.limits.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let count = clients.entry(client).or_default();
         if *count >= limits.connections_per_client {
-            self.all.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::Client);
         }
         *count += 1;
-        Ok(Admission {
-            limits: self.clone(),
-            client,
-        })
+        self.client = Some(client);
+        Ok(())
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         self.limits.all.fetch_sub(1, Ordering::Relaxed);
+        let Some(client) = self.client else { return };
         let mut clients = self.limits.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = clients.get_mut(&self.client) {
+        if let Some(count) = clients.get_mut(&client) {
             *count -= 1;
             if *count == 0 {
-                clients.remove(&self.client);
+                clients.remove(&client);
             }
         }
     }
@@ -92,7 +105,7 @@ mod tests {
     #[test]
     fn a_place_is_free_again_when_its_connection_ends() {
         let (all, limits) = (Arc::new(ClientLimits::default()), limits(10, 1));
-        let client = "192.0.2.1".parse().unwrap();
+        let client = Some("192.0.2.1".parse().unwrap());
         let first = all.admit(client, &limits).unwrap();
         assert_eq!(all.admit(client, &limits).unwrap_err(), Full::Client);
         drop(first);
@@ -100,14 +113,30 @@ mod tests {
     }
 
     #[test]
+    fn a_client_may_become_known_later() {
+        let (all, limits) = (Arc::new(ClientLimits::default()), limits(10, 1));
+        let client = "192.0.2.1".parse().unwrap();
+        let mut one = all.admit(None, &limits).unwrap();
+        let mut other = all.admit(None, &limits).unwrap();
+        assert_eq!(one.count_for(client, &limits), Ok(()));
+        assert_eq!(other.count_for(client, &limits), Err(Full::Client));
+        drop((one, other));
+        assert_eq!(all.all.load(Ordering::Relaxed), 0);
+        assert!(all.admit(Some(client), &limits).is_ok());
+    }
+
+    #[test]
     fn all_clients_share_one_limit_and_a_network_counts_once() {
         let (all, few) = (Arc::new(ClientLimits::default()), limits(2, 1));
-        let _one = all.admit("2001:db8::1".parse().unwrap(), &few).unwrap();
+        let _one = all.admit(Some("2001:db8::1".parse().unwrap()), &few).unwrap();
         assert_eq!(
-            all.admit("2001:db8::2".parse().unwrap(), &few).unwrap_err(),
+            all.admit(Some("2001:db8::2".parse().unwrap()), &few).unwrap_err(),
             Full::Client
         );
-        let _two = all.admit("2001:db8:1::1".parse().unwrap(), &few).unwrap();
-        assert_eq!(all.admit("192.0.2.1".parse().unwrap(), &few).unwrap_err(), Full::All);
+        let _two = all.admit(Some("2001:db8:1::1".parse().unwrap()), &few).unwrap();
+        assert_eq!(
+            all.admit(Some("192.0.2.1".parse().unwrap()), &few).unwrap_err(),
+            Full::All
+        );
     }
 }

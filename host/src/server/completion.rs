@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Method, StatusCode, Version};
+use http::{HeaderName, Method, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -30,6 +30,9 @@ pub(super) struct Completion {
     target: Option<Rc<Target>>,
     sent: Sent,
 }
+
+/// The client's certificate, for upstreams (RFC 9440).
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 
 /// How much of the response has been handed to the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,11 @@ impl Completion {
         self.connection
             .forwarder
             .write(&mut exchange.headers, &exchange.host, &exchange.scheme);
+        if let Some(certificate) = &exchange.client_certificate
+            && self.view.forwards_client_certificates(self.connection.listener)
+        {
+            exchange.headers.insert(CLIENT_CERT, certificate.field.clone());
+        }
         let terms = Terms {
             client_body: self.client_body.clone(),
             keep_fields: self.route.pipeline.reads_request_later(),

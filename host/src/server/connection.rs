@@ -1,45 +1,98 @@
-//! One client connection: which protocol it speaks, and that protocol's service.
+//! One client connection: who is at its other end, which protocol it speaks, and that protocol's service.
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
+use ipnet::IpNet;
+use rustls::CommonState;
+use tokio_rustls::TlsStream;
 
 use super::activity::{Activity, Order};
+use super::client_limits::Admission;
 use super::executor::LocalExecutor;
 use super::forwarded::Forwarder;
+use super::handshake::{self, Ended, read_more};
 use super::host::KnownHost;
-use super::io::{ClientIo, Ended};
+use super::io::{self, ClientIo};
 use super::service;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
 use super::{completion, ending};
-use crate::config::resolved::Server;
+use crate::config::resolved::{Server, is_trusted};
 use crate::pipeline::ExchangeId;
 use crate::rejection::Rejection;
-use crate::socket::Socket;
+use crate::socket::{Socket, Transport};
+use crate::tls::{ClientCertificate, H2, ListenerTls};
 use crate::upstream::{Alarm, Released};
 
 /// What the exchanges of one connection share.
 pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
+    /// The number of the listener that it came to.
+    pub(super) listener: usize,
     pub(super) activity: Rc<Activity>,
     pub(super) forwarder: Forwarder,
     /// The host that the client named last.
     pub(super) host: KnownHost,
+    /// None where plain HTTP is spoken.
+    pub(super) secured: Option<Secured>,
     /// Tells an exchange that it has waited for too long, here while none waits.
     pub(super) alarm: Cell<Alarm>,
     /// The exchange that goes on once HTTP has ended here.
     pub(super) tunnel: Cell<Option<Box<Tunnel>>>,
 }
+
+/// What a TLS handshake has said of the client.
+pub(super) struct Secured {
+    /// The host that it was made for, in lower case.
+    pub(super) server_name: Option<String>,
+    /// Who the client is, if it has shown a certificate.
+    pub(super) client: Option<Arc<ClientCertificate>>,
+}
+
+impl Secured {
+    fn of(socket: &Socket) -> Option<Secured> {
+        let Socket::Tls(stream) = socket else { return None };
+        let TlsStream::Server(stream) = &**stream else {
+            return None;
+        };
+        let session = stream.get_ref().1;
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        Some(Secured {
+            server_name: session.server_name().map(str::to_ascii_lowercase),
+            client: shown.and_then(ClientCertificate::read).map(Arc::new),
+        })
+    }
+
+    /// Whether the certificate that the client was shown is also for this host (RFC 9110 section 15.5.20).
+    pub(super) fn is_for(&self, host: &str, tls: &ListenerTls) -> bool {
+        let named = self.server_name.as_deref();
+        named == Some(host) || tls.certificates.shown_covers(named, host)
+    }
+}
+
+/// A connection that has been accepted.
+pub(super) struct Newcomer {
+    pub(super) worker: Rc<Worker>,
+    /// The number of the listener that it came to.
+    pub(super) listener: usize,
+    pub(super) activity: Rc<Activity>,
+    /// None on a Unix socket.
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) admission: Admission,
+}
+
+/// Who is at the other end of a Unix socket: somebody of this machine.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Bytes buffered for one connection.
 const BUFFER: usize = 128 << 10;
@@ -51,57 +104,115 @@ const HEADER_LIST: usize = 2;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(worker: &Rc<Worker>, activity: Rc<Activity>, socket: Socket, peer: SocketAddr) {
-    let view = worker.view();
-    let settings = &view.gateway.config.server;
-    let forwarder = Forwarder::new(peer, false, &settings.trusted_proxies);
-    let connection = Rc::new(Connection {
-        worker: worker.clone(),
+pub(super) async fn serve(newcomer: Newcomer, mut transport: Transport) {
+    let Newcomer {
+        worker,
+        listener: number,
         activity,
-        forwarder,
-        host: KnownHost::default(),
-        alarm: Cell::default(),
-        tunnel: Cell::default(),
-    });
-    let mut socket = socket;
-    match read_ahead(&mut socket, &connection.activity).await {
-        Ok(Some(ahead)) if ahead.starts_with(PREFACE) => serve_http2(connection, socket, ahead, settings).await,
-        Ok(Some(ahead)) => serve_http1(connection, socket, ahead, settings).await,
-        Ok(None) => {}
+        peer,
+        // It has its place in the counts until this ends.
+        mut admission,
+    } = newcomer;
+    let view = worker.view();
+    let Some(listener) = view.listeners.get(number) else {
+        return;
+    };
+    let settings = &view.gateway.config.server;
+    let mut ahead = BytesMut::with_capacity(1024);
+    let mut peer = peer;
+    if let Some(trusted) = &listener.settings.proxy_protocol {
+        peer = match announced(&mut transport, &mut ahead, peer, trusted, &activity).await {
+            Ok(client) => client,
+            Err(why) => return worker.refused_before_http(&why),
+        };
+        if let Some(Err(full)) = peer.map(|client| admission.count_for(client.ip(), &settings.limits)) {
+            return worker.refused_by(full);
+        }
+    }
+    let connection = |secured| {
+        let secure = listener.tls.is_some();
+        Rc::new(Connection {
+            worker: worker.clone(),
+            listener: number,
+            activity: activity.clone(),
+            forwarder: Forwarder::new(peer.unwrap_or(LOCAL), secure, &settings.trusted_proxies),
+            host: KnownHost::default(),
+            secured,
+            alarm: Cell::default(),
+            tunnel: Cell::default(),
+        })
+    };
+    let (connection, mut socket) = match &listener.tls {
+        None => (connection(None), Socket::from(transport)),
+        Some(tls) => {
+            let limit = settings.timeouts.handshake;
+            match handshake::secured(transport, ahead.split(), tls, limit, &activity).await {
+                Ok(socket) => (connection(Secured::of(&socket)), socket),
+                Err(why) => {
+                    worker.refused_before_http(&why);
+                    match why {
+                        Ended::Quietly | Ended::NotAnnounced => {}
+                        Ended::NotSecured(error) => tracing::debug!(%error, "no TLS session with a client"),
+                        Ended::PlainHttp(transport) => {
+                            let rejection = Rejection::BadRequest("plain HTTP was sent to an address of HTTPS");
+                            refuse(&connection(None), transport.into(), &rejection).await;
+                        }
+                    }
+                    return;
+                }
+            }
+        }
+    };
+    if socket.tls().and_then(CommonState::alpn_protocol) == Some(H2) {
+        return serve_http2(connection, socket, Bytes::new(), settings).await;
+    }
+    match read_ahead(&mut socket, &mut ahead, &connection.activity).await {
+        Ok(true) if listener.settings.http2 && ahead.starts_with(PREFACE) => {
+            serve_http2(connection, socket, ahead.freeze(), settings).await;
+        }
+        Ok(true) => serve_http1(connection, socket, ahead.freeze(), settings).await,
+        Ok(false) => {}
         Err(rejection) => refuse(&connection, socket, &rejection).await,
     }
 }
 
-/// Reads until it is clear which protocol is spoken. None where the client has gone, or said nothing in time.
-async fn read_ahead(socket: &mut Socket, activity: &Activity) -> Result<Option<Bytes>, Rejection> {
-    let mut ahead = BytesMut::with_capacity(1024);
+/// Whose connection it is, as a load balancer that is trusted says it; its own, where it says so.
+async fn announced(
+    transport: &mut Transport,
+    ahead: &mut BytesMut,
+    peer: Option<SocketAddr>,
+    trusted: &[IpNet],
+    activity: &Activity,
+) -> Result<Option<SocketAddr>, Ended> {
+    // Who may connect to a Unix socket is what its mode says.
+    if peer.is_some_and(|peer| !is_trusted(trusted, peer.ip())) {
+        return Err(Ended::NotAnnounced);
+    }
+    let client = handshake::announced(transport, ahead, activity).await?;
+    Ok(client.or(peer))
+}
+
+/// Reads until it is clear which protocol is spoken. False where the client has gone, or said nothing in time.
+async fn read_ahead(socket: &mut Socket, ahead: &mut BytesMut, activity: &Activity) -> Result<bool, Rejection> {
     let mut drain = false;
     loop {
-        let read = {
-            let mut read = pin!(socket.read_buf(&mut ahead));
-            poll_fn(|cx| match read.as_mut().poll(cx) {
-                Poll::Ready(read) => Poll::Ready(Ok(read)),
-                // What has arrived is read before an order is heeded.
-                Poll::Pending => activity
-                    .take_order(cx.waker())
-                    .map_or(Poll::Pending, |order| Poll::Ready(Err(order))),
-            })
-            .await
-        };
-        match read {
-            Ok(Ok(0) | Err(_)) => return Ok(None),
-            Ok(Ok(_)) => activity.in_head(true),
+        if !ahead.is_empty() {
+            activity.in_head(true);
+            let compared = ahead.len().min(PREFACE.len());
+            if ahead[..compared] != PREFACE[..compared] || ahead.len() >= PREFACE.len() {
+                if drain {
+                    activity.order(Order::Drain);
+                }
+                return Ok(true);
+            }
+        }
+        match read_more(socket, ahead, activity).await {
+            Ok(Ok(0) | Err(_)) => return Ok(false),
+            Ok(Ok(_)) => {}
             Err(Order::HeadTimeout) => return Err(Rejection::RequestTimeout),
             // A request has begun: it is served, and the order is for later.
             Err(Order::Drain) if !ahead.is_empty() => drain = true,
-            Err(_) => return Ok(None),
-        }
-        let compared = ahead.len().min(PREFACE.len());
-        if ahead[..compared] != PREFACE[..compared] || ahead.len() >= PREFACE.len() {
-            if drain {
-                activity.order(Order::Drain);
-            }
-            return Ok(Some(ahead.freeze()));
+            Err(_) => return Ok(false),
         }
     }
 }
@@ -140,7 +251,7 @@ async fn serve_http1(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
     });
     let ended = ended.await;
     let refusing = activity.is_refusing();
-    let Ended {
+    let io::Ended {
         socket,
         refused,
         unread,

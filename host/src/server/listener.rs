@@ -1,20 +1,68 @@
 //! Listening sockets: one for each thread on the same address, so that the kernel spreads connections over threads.
 
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::config::resolved::ListenAddress;
+use crate::socket::Transport;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// Binds an address once for each thread. Port 0 takes a free one, the same for all.
+/// One thread's socket on an address.
+#[derive(Debug)]
+pub(super) enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// An address that is listened on.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// With the port that was taken, where any would do.
+    pub(super) address: ListenAddress,
+    /// One for each thread.
+    pub(super) sockets: Vec<Listening>,
+    /// Removes a Unix socket's file in the end.
+    pub(super) file: Option<SocketFile>,
+}
+
+/// Listens on an address, once for each thread. `mode` is that of a Unix socket.
 ///
 /// # Errors
 ///
-/// The address is in use, by anybody: `SO_REUSEPORT` alone would let a second gateway in unnoticed, so the address is
-/// first bound without it.
-pub(super) fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
+/// The address is in use, by anybody.
+pub(super) fn bind(address: &ListenAddress, mode: Option<u32>, threads: usize) -> io::Result<Bound> {
+    match address {
+        ListenAddress::Tcp(address) => {
+            let sockets = bind_tcp(*address, threads)?;
+            let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
+            Ok(Bound {
+                address: ListenAddress::Tcp(bound.unwrap_or(*address)),
+                sockets: sockets.into_iter().map(Listening::Tcp).collect(),
+                file: None,
+            })
+        }
+        ListenAddress::Unix(path) => {
+            let (sockets, file) = bind_unix(path, mode, threads)?;
+            Ok(Bound {
+                address: address.clone(),
+                sockets: sockets.into_iter().map(Listening::Unix).collect(),
+                file: Some(file),
+            })
+        }
+    }
+}
+
+/// Port 0 takes a free one, the same for all. `SO_REUSEPORT` alone would let a second gateway in unnoticed, so the address
+/// is first bound without it.
+fn bind_tcp(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
     let probe = socket(address)?;
     probe.bind(&address.into())?;
     probe.listen(1)?;
@@ -41,19 +89,149 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// One socket that all threads accept from: a path can be bound once only.
+fn bind_unix(path: &Path, mode: Option<u32>, threads: usize) -> io::Result<(Vec<UnixListener>, SocketFile)> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile::at(path)?;
+    // Nobody can connect before `listen`, so nobody gets in under another mode.
+    if let Some(mode) = mode {
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+    }
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let socket = UnixListener::from(socket);
+    let others: io::Result<Vec<_>> = (1..threads).map(|_| socket.try_clone()).collect();
+    let mut sockets = others?;
+    sockets.push(socket);
+    Ok((sockets, file))
+}
+
+/// Removes the file of a socket that nobody listens on any more. A file of any other kind is somebody's, and stays.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let in_use = |what: &str| io::Error::new(io::ErrorKind::AddrInUse, what);
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(about) if !about.file_type().is_socket() => Err(in_use("there is a file that is no socket")),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => Err(in_use("somebody listens there already")),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// The file of a Unix socket, removed when this is dropped, unless it is another one's by then.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<SocketFile> {
+        Ok(SocketFile {
+            path: path.to_owned(),
+            identity: identity(path)?,
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let about = fs::symlink_metadata(path)?;
+    Ok((about.dev(), about.ino()))
+}
+
+/// The same socket in a thread's runtime.
+pub(super) enum Accepting {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Accepting {
+    /// To be called within a runtime.
+    pub(super) fn new(listening: Listening) -> io::Result<Accepting> {
+        Ok(match listening {
+            Listening::Tcp(socket) => Accepting::Tcp(tokio::net::TcpListener::from_std(socket)?),
+            Listening::Unix(socket) => Accepting::Unix(tokio::net::UnixListener::from_std(socket)?),
+        })
+    }
+
+    /// The next connection, and its other end where that has an address.
+    pub(super) async fn accept(&self) -> io::Result<(Transport, Option<SocketAddr>)> {
+        match self {
+            Accepting::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                // Answers are written whole; waiting for more to send with them only costs time.
+                let _ = stream.set_nodelay(true);
+                Ok((stream.into(), Some(peer)))
+            }
+            Accepting::Unix(socket) => {
+                let (stream, _) = socket.accept().await?;
+                Ok((stream.into(), None))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn threads_share_one_free_port_and_nobody_else_may() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let sockets = bind_tcp("127.0.0.1:0".parse().unwrap(), 3).unwrap();
         let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
         assert!(
             addresses
                 .iter()
                 .all(|address| *address == addresses[0] && address.port() != 0)
         );
-        assert_eq!(bind(addresses[0], 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind_tcp(addresses[0], 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        drop(UnixListener::bind(&path).unwrap());
+
+        let (sockets, file) = bind_unix(&path, Some(0o600), 2).unwrap();
+
+        assert_eq!(sockets.len(), 2);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(bind_unix(&path, None, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes");
+        fs::write(&path, "mine").unwrap();
+        assert_eq!(bind_unix(&path, None, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn the_file_of_a_successor_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let (_sockets, file) = bind_unix(&path, None, 1).unwrap();
+        fs::remove_file(&path).unwrap();
+        let _successor = UnixListener::bind(&path).unwrap();
+        drop(file);
+        assert!(path.exists());
     }
 }

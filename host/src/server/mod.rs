@@ -13,11 +13,13 @@ mod ending;
 pub(crate) mod executor;
 pub(crate) mod forwarded;
 mod framing;
+mod handshake;
 pub(crate) mod hop_by_hop;
 pub(crate) mod host;
 mod io;
 mod listener;
 mod outgoing;
+mod proxy_protocol;
 mod service;
 mod tunnel;
 pub(crate) mod upgrade;
@@ -25,8 +27,8 @@ pub(crate) mod view;
 pub(crate) mod wait;
 mod worker;
 
+use std::fmt;
 use std::io::Error;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -36,6 +38,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use self::client_limits::ClientLimits;
+use self::listener::SocketFile;
+use crate::config::resolved::ListenAddress;
 use crate::gateway::Gateway;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::Writer;
@@ -53,6 +57,8 @@ pub(crate) struct Shared {
     /// Counts configurations, so that a thread sees a new one by one load.
     version: AtomicU64,
     metrics: Metrics,
+    /// The names of the listeners that the process was started with; threads and connections know them by number.
+    listeners: Vec<Arc<str>>,
     client_limits: Arc<ClientLimits>,
     access_log: Writer,
 }
@@ -61,6 +67,7 @@ impl Shared {
     pub(crate) fn new(gateway: Gateway, metrics: &Metrics) -> std::io::Result<Shared> {
         Ok(Shared {
             access_log: Writer::start(&gateway.config.log.access)?,
+            listeners: gateway.listeners.iter().map(|one| one.settings.name.clone()).collect(),
             current: ArcSwap::from_pointee(gateway),
             version: AtomicU64::new(1),
             metrics: metrics.clone(),
@@ -82,17 +89,43 @@ enum Stage {
 /// A server that is running.
 pub(crate) struct Server {
     shared: Arc<Shared>,
-    addresses: Vec<SocketAddr>,
+    listening: Vec<Listening>,
+    _files: Vec<SocketFile>,
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
     tending: Tending,
 }
 
+/// An address where a running server listens.
+#[derive(Debug, Clone)]
+pub(crate) struct Listening {
+    /// The listener's name.
+    pub(crate) listener: Arc<str>,
+    pub(crate) address: ListenAddress,
+    /// Whether clients speak HTTPS there.
+    pub(crate) secure: bool,
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.address, self.secure) {
+            (ListenAddress::Tcp(address), false) => write!(f, "http://{address}"),
+            (ListenAddress::Tcp(address), true) => write!(f, "https://{address}"),
+            (ListenAddress::Unix(_), false) => write!(f, "{}", self.address),
+            (ListenAddress::Unix(_), true) => write!(f, "{} with TLS", self.address),
+        }
+    }
+}
+
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("{address} cannot be listened on: {source} (`server.listen`, in the demo `--listen`)")]
-    Listen { address: SocketAddr, source: Error },
+    #[error("{address} cannot be listened on: {source} ({written})")]
+    Listen {
+        address: ListenAddress,
+        source: Error,
+        written: String,
+    },
     #[error("the access log cannot be opened: {0}")]
     AccessLog(Error),
     #[error("no thread can be started: {0}")]
@@ -102,26 +135,43 @@ pub(crate) enum StartError {
 impl Server {
     /// Starts listening and serving.
     pub(crate) fn start(gateway: Gateway, metrics: &Metrics) -> Result<Server, StartError> {
-        let settings = gateway.config.server.clone();
+        let (threads, listeners) = (gateway.config.server.threads, gateway.config.listeners.clone());
         let shared = Arc::new(Shared::new(gateway, metrics).map_err(StartError::AccessLog)?);
-        let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
-        for address in settings.listen {
-            let bound = listener::bind(address, settings.threads);
-            let bound = bound.map_err(|source| StartError::Listen { address, source })?;
-            addresses.extend(bound.first().and_then(|socket| socket.local_addr().ok()));
-            sockets.push(bound);
+        let (mut listening, mut files, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, listener) in listeners.iter().enumerate() {
+            for address in &listener.addresses {
+                let bound = listener::bind(address, listener.mode, threads);
+                let bound = bound.map_err(|source| StartError::Listen {
+                    address: address.clone(),
+                    source,
+                    written: match &*listener.name {
+                        "default" => "`server.listen`, in the demo `--listen`".to_owned(),
+                        name => format!("the listener `{name}`"),
+                    },
+                })?;
+                listening.push(Listening {
+                    listener: listener.name.clone(),
+                    address: bound.address,
+                    secure: listener.tls.is_some(),
+                });
+                files.extend(bound.file);
+                sockets.push((number, bound.sockets));
+            }
         }
         let (stage, _) = watch::channel(Stage::Serving);
         let mut server = Server {
             shared,
-            addresses,
+            listening,
+            _files: files,
             stage,
             threads: Vec::new(),
             tending: Tending::start(metrics).map_err(StartError::Thread)?,
         };
         server.tending.update(server.current().upstreams.clone());
-        for index in 0..settings.threads {
-            let own = sockets.iter_mut().filter_map(Vec::pop).collect();
+        for index in 0..threads {
+            let own = sockets.iter_mut();
+            let own = own.filter_map(|(number, sockets)| Some((*number, sockets.pop()?)));
+            let own = own.collect();
             let thread = worker::start(index, server.shared.clone(), own, server.stage.subscribe());
             server.threads.push(thread.map_err(StartError::Thread)?);
         }
@@ -129,8 +179,8 @@ impl Server {
     }
 
     /// Where it listens.
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub(crate) fn listening(&self) -> &[Listening] {
+        &self.listening
     }
 
     /// The configuration that new requests are served with.

@@ -85,7 +85,7 @@ fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> Begun {
     });
     let (mut route, mut params) = (&view.unrouted, Params::default());
     if rejection.is_none() {
-        match find(&view, &parts, &accepted) {
+        match find(connection, &view, &parts, &accepted) {
             Ok((found, ranges)) => (route, params) = (found, ranges),
             Err(refused) => rejection = Some(refused),
         }
@@ -104,6 +104,9 @@ fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> Begun {
     );
     let asks = wish.is_some();
     exchange.upgrade = wish.and_then(|wish| wish.within(&route.upgrades));
+    if let Some(secured) = &connection.secured {
+        exchange.client_certificate.clone_from(&secured.client);
+    }
     let mut outgoing = Outgoing::new(Completion::new(connection.clone(), view, route, exchange));
     let body = match rejection {
         None => client_body(outgoing.completion(), incoming),
@@ -113,12 +116,24 @@ fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> Begun {
 }
 
 fn find<'v>(
+    connection: &Connection,
     view: &'v View,
     parts: &http::request::Parts,
     accepted: &Accepted,
 ) -> Result<(&'v Rc<RouteView>, Params), Rejection> {
+    let listener = view.listeners.get(connection.listener).ok_or(Rejection::NoRoute)?;
+    let host = &*accepted.host.name;
+    if let Some((secured, tls)) = connection.secured.as_ref().zip(listener.tls.as_ref())
+        && tls.settings.client.is_some()
+        && !secured.is_for(host, tls)
+    {
+        return Err(Rejection::Misdirected);
+    }
     if accepted.target.path() == ASTERISK {
         return Ok((&view.itself, Params::default()));
+    }
+    if let Some(to_https) = &listener.to_https {
+        return Ok((to_https, Params::default()));
     }
     let lookup = Lookup {
         method: &parts.method,
@@ -127,7 +142,7 @@ fn find<'v>(
         query: accepted.target.query(),
         headers: &parts.headers,
     };
-    match view.gateway.router.find(&lookup) {
+    match listener.router.find(&lookup) {
         Found::Route { route, params } => view
             .routes
             .get(route)
@@ -136,7 +151,13 @@ fn find<'v>(
         Found::MethodNotAllowed { allow } => {
             Err(HeaderValue::try_from(allow).map_or(Rejection::NoRoute, Rejection::MethodNotAllowed))
         }
-        Found::NotFound => Err(Rejection::NoRoute),
+        Found::NotFound => Err(match connection.secured.as_ref().zip(listener.tls.as_ref()) {
+            // Another listener is for this host: a client that has reused a connection may try a new one.
+            Some((secured, tls)) if !secured.is_for(host, tls) && view.is_of_another(connection.listener, host) => {
+                Rejection::Misdirected
+            }
+            _ => Rejection::NoRoute,
+        }),
     }
 }
 

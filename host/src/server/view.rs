@@ -7,10 +7,15 @@ use std::time::Duration;
 use super::Shared;
 use crate::backend::Backend;
 use crate::backend::fixed::Fixed;
+use crate::backend::redirect::Redirect;
+use crate::config::resolved::Listener;
 use crate::gateway::{Gateway, GatewayFilter, GatewayRoute};
 use crate::pipeline::{Labels, Pipeline, RouteInfo, Stage};
+use crate::router::Router;
+use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::{FILTER_INSTANCES, FilterCounters, Metrics, RouteCounters};
+use crate::telemetry::metrics::{FILTER_INSTANCES, FilterCounters, RouteCounters};
+use crate::tls::ListenerTls;
 use crate::upstream::Upstream;
 use crate::wasm::Pool;
 
@@ -18,6 +23,8 @@ use crate::wasm::Pool;
 pub(crate) struct View {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) routes: Vec<Rc<RouteView>>,
+    /// By the number that the process was started with.
+    pub(crate) listeners: Vec<Rc<ListenerView>>,
     /// Stands in for requests that no route matches.
     pub(crate) unrouted: Rc<RouteView>,
     /// Answers `OPTIONS *`, which asks for nothing but whether somebody is there (RFC 9110 section 9.3.7).
@@ -25,6 +32,15 @@ pub(crate) struct View {
     pub(crate) access_log: AccessLog,
     upstreams: Vec<Rc<Upstream>>,
     pools: Vec<Rc<Pool>>,
+}
+
+/// One listener on one thread.
+pub(crate) struct ListenerView {
+    pub(crate) settings: Arc<Listener>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) tls: Option<Arc<ListenerTls>>,
+    /// What takes every request, where all are sent to HTTPS.
+    pub(crate) to_https: Option<Rc<RouteView>>,
 }
 
 /// One route on one thread.
@@ -42,20 +58,23 @@ pub(crate) struct RouteView {
 
 /// The route's name in log and metrics of a request that no route matches.
 const UNROUTED: &str = "-";
+/// The same of one that its listener sends to HTTPS.
+const TO_HTTPS: &str = "redirect-to-https";
 
 impl RouteView {
     /// What stands in for a route where there is none: without filters.
-    fn of_no_route(backend: Option<Backend>, metrics: &Metrics, thread: usize) -> Rc<RouteView> {
+    fn of_no_route(name: &str, backend: Option<Backend>, metrics: &Metrics, thread: usize) -> Rc<RouteView> {
+        let name: Arc<str> = name.into();
         Rc::new(RouteView {
             info: Arc::new(RouteInfo {
-                name: UNROUTED.into(),
+                name: name.clone(),
                 timeout: Duration::from_secs(60),
             }),
             pipeline: Pipeline::new(Vec::new()),
             backend,
             body_size: None,
             upgrades: Vec::new(),
-            counters: RouteCounters::new(metrics, thread, UNROUTED.into()),
+            counters: RouteCounters::new(metrics, thread, name),
         })
     }
 }
@@ -76,8 +95,9 @@ impl View {
         let upstreams: Vec<_> = upstreams.collect();
         let mut view = View {
             routes: Vec::with_capacity(gateway.routes.len()),
-            unrouted: RouteView::of_no_route(None, metrics, thread),
-            itself: RouteView::of_no_route(Some(Backend::Fixed(Fixed::nothing())), metrics, thread),
+            listeners: Vec::with_capacity(shared.listeners.len()),
+            unrouted: RouteView::of_no_route(UNROUTED, None, metrics, thread),
+            itself: RouteView::of_no_route(UNROUTED, Some(Backend::Fixed(Fixed::nothing())), metrics, thread),
             access_log: shared.access_log.handle(metrics, thread),
             upstreams,
             pools: Vec::new(),
@@ -87,7 +107,25 @@ impl View {
             let route = view.route(route, shared, thread, previous);
             view.routes.push(Rc::new(route));
         }
+        for (number, name) in shared.listeners.iter().enumerate() {
+            let known = previous.and_then(|view| view.listeners.get(number));
+            view.listeners.extend(listener(&gateway, name, known, metrics, thread));
+        }
         view
+    }
+
+    /// Whether a listener other than this one has a certificate for a host.
+    pub(super) fn is_of_another(&self, number: usize, host: &str) -> bool {
+        let others = self.listeners.iter().enumerate().filter(|(other, _)| *other != number);
+        let mut certificates = others.filter_map(|(_, listener)| Some(&listener.tls.as_ref()?.certificates));
+        certificates.any(|certificates| certificates.cover(host))
+    }
+
+    /// Whether upstreams get the certificates of this listener's clients.
+    pub(super) fn forwards_client_certificates(&self, number: usize) -> bool {
+        let tls = self.listeners.get(number).and_then(|listener| listener.tls.as_ref());
+        let client = tls.and_then(|tls| tls.settings.client.as_ref());
+        client.is_some_and(|client| client.forward)
     }
 
     /// Closes upstream connections that have been idle for too long.
@@ -171,4 +209,34 @@ impl View {
         self.pools.push(pool.clone());
         pool
     }
+}
+
+/// A listener as the gateway has it now. One that it has no more goes on as it was, until the process is started again,
+/// with the routes that are served everywhere.
+fn listener(
+    gateway: &Gateway,
+    name: &str,
+    known: Option<&Rc<ListenerView>>,
+    metrics: &Metrics,
+    thread: usize,
+) -> Option<Rc<ListenerView>> {
+    let view = match (gateway.listener(name), known) {
+        (Some(listener), _) => ListenerView {
+            settings: listener.settings.clone(),
+            router: listener.router.clone(),
+            tls: listener.tls.clone(),
+            to_https: listener.settings.redirect_to_https.and_then(|port| {
+                let backend = Backend::Redirect(Redirect::to_https(port)?);
+                Some(RouteView::of_no_route(TO_HTTPS, Some(backend), metrics, thread))
+            }),
+        },
+        (None, Some(known)) => ListenerView {
+            settings: known.settings.clone(),
+            router: gateway.everywhere.clone(),
+            tls: known.tls.clone(),
+            to_https: known.to_https.clone(),
+        },
+        (None, None) => return None,
+    };
+    Some(Rc::new(view))
 }

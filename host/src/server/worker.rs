@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::activity::{Connections, sweep_interval};
 use super::client_limits::Full;
-use super::connection;
+use super::connection::{self, Newcomer};
+use super::handshake::Ended;
+use super::listener::{Accepting, Listening};
 use super::view::View;
 use super::{Shared, Stage};
 use crate::socket::Transport;
@@ -34,14 +36,22 @@ pub(super) struct Worker {
     completing: Rc<()>,
     open: Counter,
     upgraded: Counter,
-    refused: [Counter; 2],
+    refused: Refused,
 }
 
-/// Starts a thread that serves these sockets until it is told to stop.
+/// Connections that were refused, by reason.
+struct Refused {
+    limit: Counter,
+    client_limit: Counter,
+    proxy_protocol: Counter,
+    handshake: Counter,
+}
+
+/// Starts a thread that serves these sockets, each of the listener of this number, until it is told to stop.
 pub(super) fn start(
     index: usize,
     shared: Arc<Shared>,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<(usize, Listening)>,
     stage: watch::Receiver<Stage>,
 ) -> io::Result<JoinHandle<()>> {
     // A runtime belongs to its thread, so it is made there and the caller is told how that went.
@@ -85,7 +95,12 @@ impl Worker {
             completing: Rc::default(),
             open: shared.metrics.gauge(index, CONNECTIONS, Vec::new()),
             upgraded: shared.metrics.gauge(index, CONNECTIONS_UPGRADED, Vec::new()),
-            refused: [counter("limit"), counter("client-limit")],
+            refused: Refused {
+                limit: counter("limit"),
+                client_limit: counter("client-limit"),
+                proxy_protocol: counter("proxy-protocol"),
+                handshake: counter("handshake"),
+            },
             shared,
         })
     }
@@ -115,11 +130,11 @@ impl Worker {
         self.connections.count() > 0 || Rc::strong_count(&self.completing) > 1
     }
 
-    async fn serve(self: Rc<Self>, sockets: Vec<TcpListener>, mut stage: watch::Receiver<Stage>) {
+    async fn serve(self: Rc<Self>, sockets: Vec<(usize, Listening)>, mut stage: watch::Receiver<Stage>) {
         let accepting: Vec<_> = sockets
             .into_iter()
-            .filter_map(|socket| tokio::net::TcpListener::from_std(socket).ok())
-            .map(|socket| tokio::task::spawn_local(self.clone().accept(socket)))
+            .filter_map(|(number, socket)| Some((number, Accepting::new(socket).ok()?)))
+            .map(|(number, socket)| tokio::task::spawn_local(self.clone().accept(number, socket)))
             .collect();
         let sweeping = tokio::task::spawn_local(self.clone().sweep());
         let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
@@ -144,34 +159,67 @@ impl Worker {
         sweeping.abort();
     }
 
-    async fn accept(self: Rc<Self>, listener: tokio::net::TcpListener) {
+    async fn accept(self: Rc<Self>, number: usize, socket: Accepting) {
         loop {
-            match listener.accept().await {
-                Ok((socket, peer)) => {
-                    // Answers are written whole; waiting for more to send with them only costs time.
-                    let transport = Transport::from(socket);
-                    let _ = transport.set_nodelay();
-                    let limits = &self.view().gateway.config.server.limits.clone();
-                    match self.shared.client_limits.admit(peer.ip(), limits) {
-                        Ok(admission) => {
-                            let worker = self.clone();
-                            let activity = self.connections.add();
-                            tokio::task::spawn_local(async move {
-                                worker.open.add(1);
-                                connection::serve(&worker, activity, transport.into(), peer).await;
-                                worker.open.sub(1);
-                                drop(admission);
-                            });
-                        }
-                        Err(Full::All) => self.refused[0].add(1),
-                        Err(Full::Client) => self.refused[1].add(1),
-                    }
-                }
+            match socket.accept().await {
+                Ok((transport, peer)) => self.welcome(number, transport, peer),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     sleep(AFTER_REFUSAL).await;
                 }
             }
+        }
+    }
+
+    /// Serves a connection, if there may be one more.
+    fn welcome(self: &Rc<Self>, number: usize, transport: Transport, peer: Option<SocketAddr>) {
+        let view = self.view();
+        let Some(listener) = view.listeners.get(number) else {
+            return;
+        };
+        // A load balancer's connections are not its own: they are counted once it has said whose they are.
+        let client = match &listener.settings.proxy_protocol {
+            None => peer.map(|peer| peer.ip()),
+            Some(_) => None,
+        };
+        match self
+            .shared
+            .client_limits
+            .admit(client, &view.gateway.config.server.limits)
+        {
+            Ok(admission) => {
+                let newcomer = Newcomer {
+                    worker: self.clone(),
+                    listener: number,
+                    activity: self.connections.add(),
+                    peer,
+                    admission,
+                };
+                let worker = self.clone();
+                tokio::task::spawn_local(async move {
+                    worker.open.add(1);
+                    connection::serve(newcomer, transport).await;
+                    worker.open.sub(1);
+                });
+            }
+            Err(full) => self.refused_by(full),
+        }
+    }
+
+    /// Counts a connection that is over a limit.
+    pub(super) fn refused_by(&self, full: Full) {
+        match full {
+            Full::All => self.refused.limit.add(1),
+            Full::Client => self.refused.client_limit.add(1),
+        }
+    }
+
+    /// Counts a connection that did not begin as its listener wants it.
+    pub(super) fn refused_before_http(&self, why: &Ended) {
+        match why {
+            Ended::Quietly => {}
+            Ended::NotAnnounced => self.refused.proxy_protocol.add(1),
+            Ended::NotSecured(_) | Ended::PlainHttp(_) => self.refused.handshake.add(1),
         }
     }
 

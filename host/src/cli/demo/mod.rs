@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failed> {
         let text = with_addresses(CONFIGURATION, &[&own[..], &addresses[..]].concat());
         let loaded = load(&text)?;
         run::serve(Source::Loaded(Box::new(loaded)), |listening| {
-            let gateway = listening.addresses.first().copied().unwrap_or(arguments.listen);
+            let gateway = listening.address.unwrap_or(arguments.listen);
             print(lines::lines(gateway, listening.admin, &services));
         })
         .await
@@ -113,6 +113,7 @@ const fn local(port: u16) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::resolved::ListenAddress;
 
     #[test]
     fn every_address_of_the_configuration_is_filled_in() {
@@ -120,7 +121,8 @@ mod tests {
 
         let loaded = load(&with_addresses(CONFIGURATION, &changes)).unwrap_or_else(|problems| panic!("{problems}"));
 
-        assert_eq!(loaded.config.server.listen, [local(18_080)]);
+        let listening = &loaded.config.listeners[0].addresses;
+        assert_eq!(*listening, [ListenAddress::Tcp(local(18_080))]);
         assert_eq!(loaded.config.server.admin, Some(local(19_900)));
         let targets = loaded.config.upstreams.iter().flat_map(|upstream| &upstream.targets);
         let mut targets: Vec<String> = targets.map(|target| target.address.to_string()).collect();

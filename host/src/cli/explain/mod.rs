@@ -20,7 +20,7 @@ use self::request::{Asked, Target};
 use super::build::build;
 use super::output::{duration, print, shown};
 use super::run::Failed;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, GatewayListener};
 use crate::router::{Found, Lookup, Params};
 
 #[derive(Debug, Args)]
@@ -40,6 +40,9 @@ pub(super) struct Arguments {
     /// A field of its header; may be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = request::header)]
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// The name of the listener that it comes to, or its first address where it has no name
+    #[arg(short, long, value_name = "NAME")]
+    listener: Option<String>,
     /// The configuration
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
@@ -52,7 +55,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failed> {
     let gateway = build(&arguments.config)?.gateway;
     let asked = Asked::new(arguments.method, arguments.target, arguments.headers);
-    let explanation = explain(&gateway, &asked);
+    let listener = listener(&gateway, arguments.listener.as_deref())?;
+    let explanation = explain(&gateway, listener, &asked);
     if arguments.json {
         let json = serde_json::to_value(&explanation).map_err(|error| Failed::Machine(error.to_string()))?;
         print(format_args!("{json:#}\n"));
@@ -74,6 +78,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failed> {
 #[derive(Debug, Serialize)]
 struct Explanation {
     method: String,
+    /// Where it comes in.
+    listener: String,
     /// In lower case, without a port; empty where none was given.
     host: String,
     /// As asked for.
@@ -114,7 +120,19 @@ struct Refused {
     nearest: Vec<Nearest>,
 }
 
-fn explain(gateway: &Gateway, asked: &Asked) -> Explanation {
+/// The listener of this name, or the first.
+fn listener<'g>(gateway: &'g Gateway, name: Option<&str>) -> Result<&'g GatewayListener, Failed> {
+    let found = match name {
+        Some(name) => gateway.listener(name),
+        None => gateway.listeners.first(),
+    };
+    found.ok_or_else(|| {
+        let known: Vec<&str> = gateway.listeners.iter().map(|one| &*one.settings.name).collect();
+        Failed::Machine(format!("no such listener; there are: {}", known.join(", ")))
+    })
+}
+
+fn explain(gateway: &Gateway, listener: &GatewayListener, asked: &Asked) -> Explanation {
     let refused = |status, reason: String, nearest| {
         Answer::Refused(Refused {
             status,
@@ -127,8 +145,8 @@ fn explain(gateway: &Gateway, asked: &Asked) -> Explanation {
         Err(error) => refused(400, error.to_string(), Vec::new()),
         Ok(path) => {
             let lookup = asked.lookup(path);
-            let nearest = || nearest::nearest(&gateway.config.routes, &lookup);
-            match gateway.router.find(&lookup) {
+            let nearest = || nearest::nearest(&gateway.config.routes, &listener.settings.name, &lookup);
+            match listener.router.find(&lookup) {
                 Found::Route { route, params } => match taken(gateway, asked, &lookup, route, &params) {
                     Some(taken) => Answer::Route(Box::new(taken)),
                     None => refused(404, "no route matches".to_owned(), nearest()),
@@ -144,6 +162,7 @@ fn explain(gateway: &Gateway, asked: &Asked) -> Explanation {
     };
     Explanation {
         method: asked.method.to_string(),
+        listener: listener.settings.name.to_string(),
         host: asked.host.clone(),
         requested: asked.requested(),
         path: path.ok().map(String::from),
@@ -213,7 +232,7 @@ respond = { json = { secret = "${env:PATH}" } }
         let built = build_loaded(loaded.unwrap().config, Vec::new()).unwrap();
         let headers = headers.iter().map(|header| request::header(header).unwrap()).collect();
         let asked = Asked::new(request::method(method).unwrap(), Target::parse(url).unwrap(), headers);
-        let explanation = explain(&built.gateway, &asked);
+        let explanation = explain(&built.gateway, &built.gateway.listeners[0], &asked);
         (explanation.to_string(), serde_json::to_value(&explanation).unwrap())
     }
 

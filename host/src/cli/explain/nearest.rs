@@ -22,7 +22,7 @@ pub(super) struct Nearest {
 }
 
 /// The nearest routes, the most likely one first.
-pub(super) fn nearest(routes: &[Route], lookup: &Lookup<'_>) -> Vec<Nearest> {
+pub(super) fn nearest(routes: &[Route], listener: &str, lookup: &Lookup<'_>) -> Vec<Nearest> {
     let mut near: Vec<(f64, Nearest)> = Vec::new();
     for route in routes {
         for pattern in &route.matches {
@@ -30,7 +30,10 @@ pub(super) fn nearest(routes: &[Route], lookup: &Lookup<'_>) -> Vec<Nearest> {
             let shape = Shape::of(&text);
             let alike = likeness(lookup.path, shape.path);
             if alike >= ALIKE {
-                let why = why(&shape, lookup);
+                let why = match route.is_served_on(listener) {
+                    true => why(&shape, lookup),
+                    false => format!("only on the listener `{}`", route.listeners.join("`, `")),
+                };
                 near.push((
                     alike,
                     Nearest {

@@ -12,6 +12,7 @@ mod only_table;
 mod balance;
 mod filter;
 mod health;
+mod listener;
 mod located;
 mod route;
 mod server;
@@ -26,10 +27,13 @@ use serde::Deserialize;
 pub(crate) use balance::Policy;
 pub(crate) use filter::{Filter, FilterEntry, FilterLimits, FilterRules, OnFailure, Plugin, Quarantine};
 pub(crate) use health::{Health, ProbeKind};
+pub(crate) use listener::{
+    Certificate, ClientCertificates, ClientMode, HttpsPort, Listener, ProxyProtocol, Tls, TlsVersion,
+};
 pub(crate) use located::{Located, Named};
 pub(crate) use route::{Match, Redirect, Respond, Route, ValueMatch};
 pub(crate) use server::{Limits, Log, Server, Timeouts, Wasm};
-pub(crate) use shorthand::{OneOrMany, Shorthand};
+pub(crate) use shorthand::{OneOrMany, Shorthand, Switch};
 pub(crate) use text::{Size, SizeOrOff, Text};
 pub(crate) use upstream::{HttpVersion, Target, Upstream};
 pub(crate) use written::{Table, Written};
@@ -45,6 +49,9 @@ pub(crate) struct File {
     pub(crate) include: Option<Located<OneOrMany<Located<String>>>>,
     /// `[server]`: the side that faces clients.
     pub(crate) server: Option<Located<Server>>,
+    /// `[[listener]]`: an address for clients, with TLS, the PROXY protocol, or routes of its own.
+    #[serde(default)]
+    pub(crate) listener: Vec<Located<Listener>>,
     /// `[log]`: what is logged, and where to.
     pub(crate) log: Option<Located<Log>>,
     /// `[wasm]`: where filters run.

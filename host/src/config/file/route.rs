@@ -20,6 +20,8 @@ pub(crate) struct Route {
     #[serde(rename = "match")]
     #[schemars(required)]
     pub(crate) matches: Option<Located<OneOrMany<Located<Shorthand<Match>>>>>,
+    /// `listeners = ["internal"]`: where it is served. Everywhere by default.
+    pub(crate) listeners: Option<Located<OneOrMany<Located<String>>>>,
     /// `to = "users"`: the upstream that answers.
     pub(crate) to: Option<Located<String>>,
     /// `rewrite = { path = "/api/{id}", host = "internal.example" }`: what the upstream sees.

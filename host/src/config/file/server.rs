@@ -15,8 +15,7 @@ use super::{Located, OneOrMany, SizeOrOff, Text};
 #[serde(deny_unknown_fields, remote = "Self")]
 #[schemars(rename = "Server")]
 pub(crate) struct Server {
-    /// `listen = ["0.0.0.0:8080"]`: where clients connect.
-    #[schemars(required)]
+    /// `listen = ["0.0.0.0:8080"]`: where clients connect with plain HTTP. Not needed where there is a `[[listener]]`.
     pub(crate) listen: Option<Located<OneOrMany<Located<Text<SocketAddr>>>>>,
     /// `admin = "127.0.0.1:9900"`: where operators connect. Off by default.
     pub(crate) admin: Option<Located<Text<SocketAddr>>>,
@@ -67,6 +66,8 @@ pub(crate) struct Limits {
 pub(crate) struct Timeouts {
     /// `header = "10s"`: for a request's head.
     pub(crate) header: Option<Located<Text<Duration>>>,
+    /// `handshake = "10s"`: for a TLS handshake.
+    pub(crate) handshake: Option<Located<Text<Duration>>>,
     /// `idle = "60s"`: between two requests of one connection.
     pub(crate) idle: Option<Located<Text<Duration>>>,
     /// `stall = "60s"`: without progress while a body is read or a response written.

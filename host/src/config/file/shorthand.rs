@@ -63,6 +63,55 @@ impl<L: JsonSchema, S: JsonSchema> JsonSchema for Shorthand<L, S> {
     }
 }
 
+/// `true`, `false`, or what switches it on in more words.
+#[derive(Debug, Clone)]
+pub(crate) enum Switch<L> {
+    Flag(bool),
+    With(L),
+}
+
+impl<'de, L: Deserialize<'de> + LongForm> Deserialize<'de> for Switch<L> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<L>(PhantomData<L>);
+
+        impl<'de, L: Deserialize<'de> + LongForm> Visitor<'de> for Reader<L> {
+            type Value = Switch<L>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(L::EXPECTED)
+            }
+
+            fn visit_bool<E: Error>(self, flag: bool) -> Result<Self::Value, E> {
+                Ok(Switch::Flag(flag))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+                L::deserialize(number.into_deserializer()).map(Switch::With)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                L::deserialize(MapAccessDeserializer::new(map)).map(Switch::With)
+            }
+        }
+
+        deserializer.deserialize_any(Reader(PhantomData))
+    }
+}
+
+impl<L: JsonSchema> JsonSchema for Switch<L> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("BooleanOr{}", L::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "boolean" }, generator.subschema_for::<L>()] })
+    }
+}
+
 /// One, or a list of them. Read as a list; `Located` around an element is the element's place.
 #[derive(Debug, Clone)]
 pub(crate) struct OneOrMany<T>(pub(crate) Vec<T>);

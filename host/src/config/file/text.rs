@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
+use crate::config::resolved::ListenAddress;
 use crate::config::units::{self, Share};
 use crate::config::wording::Fault;
 
@@ -202,6 +203,30 @@ impl FromText for SocketAddr {
         Some(Err(fault.help(
             "write both, as a string: `\"127.0.0.1:8080\"` or `\"0.0.0.0:8080\"`",
         )))
+    }
+}
+
+impl FromText for ListenAddress {
+    const EXPECTED: &'static str = "an address such as `0.0.0.0:443` or `unix:/run/portcullis.sock`";
+
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        let Some(path) = text.strip_prefix("unix:") else {
+            return SocketAddr::from_text(text).map(Self::Tcp);
+        };
+        // What the kernel takes, its closing zero included.
+        const LONGEST: usize = 107;
+        if !path.starts_with('/') || path.len() > LONGEST || path.contains('\0') {
+            let fault = Fault::new(
+                "not the path of a socket",
+                "expected an absolute path of at most 107 bytes",
+            );
+            return Err(fault.help("write for example `unix:/run/portcullis.sock`"));
+        }
+        Ok(Self::Unix(path.into()))
+    }
+
+    fn from_number(number: i64) -> Option<Result<Self, Fault>> {
+        SocketAddr::from_number(number).map(|address| address.map(Self::Tcp))
     }
 }
 

@@ -5,6 +5,7 @@ mod backend;
 mod balance;
 mod filter;
 mod health;
+mod listener;
 mod matches;
 mod names;
 mod plugin;
@@ -13,6 +14,7 @@ mod rules;
 mod scope;
 mod server;
 mod settings;
+mod tls;
 mod upgrade;
 mod upstream;
 
@@ -23,6 +25,7 @@ use super::interpolate::Environment;
 use super::problem::Problem;
 use super::resolved::Config;
 use filter::Filters;
+use listener::Listeners;
 use names::Names;
 use plugin::Plugins;
 use scope::Scope;
@@ -41,25 +44,31 @@ pub(crate) fn resolve(
         problems,
         ..
     } = documents;
-    let reported = RefCell::new(problems);
+    let (reported, files) = (RefCell::new(problems), RefCell::new(files));
     // Where a file is no TOML, half of the names would seem unknown.
     let Some(main) = all.first().filter(|_| !incomplete) else {
         return (None, reported.into_inner());
     };
-    let scopes: Vec<Scope<'_>> = all.iter().map(|document| Scope::new(document, &reported)).collect();
-    let main = Scope::new(main, &reported);
+    let scopes: Vec<Scope<'_>> = all
+        .iter()
+        .map(|document| Scope::new(document, &reported, &files))
+        .collect();
+    let main = Scope::new(main, &reported, &files);
 
     let names = Names::of(&scopes, standard);
     let upstreams = Upstreams::of(&scopes);
     let plugins = Plugins::of(&scopes, standard);
     let filters = Filters::of(&scopes, &names, &plugins);
+    let server = server::server(&main);
+    let listeners = Listeners::of(&scopes, &main, &server);
     let config = Config {
-        server: server::server(&main),
         log: server::log(&main),
         wasm: server::wasm(&main, environment),
-        routes: route::routes(&scopes, &names, &upstreams, &filters),
+        routes: route::routes(&scopes, &names, &upstreams, &filters, &listeners),
         upstreams: upstreams.all.clone(),
-        files,
+        server,
+        listeners: listeners.all,
+        files: files.take(),
     };
     names.warn_of_unused(&scopes);
     (Some(config), reported.into_inner())

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::backend::backend;
 use super::filter::Filters;
+use super::listener::Listeners;
 use super::matches::{Matched, matches};
 use super::names::Names;
 use super::scope::Scope;
@@ -23,6 +24,7 @@ struct Entry<'s, 'd> {
     span: Range<usize>,
     secret: bool,
     patterns: Vec<Pattern>,
+    listeners: Vec<Arc<str>>,
 }
 
 /// The routes of all documents, in the order written, without those that are wrong.
@@ -31,6 +33,7 @@ pub(super) fn routes(
     names: &Names<'_>,
     upstreams: &Upstreams,
     filters: &Filters<'_>,
+    listeners: &Listeners,
 ) -> Vec<Route> {
     let mut routes = Vec::new();
     let mut entries = Vec::new();
@@ -40,6 +43,10 @@ pub(super) fn routes(
         for table in &scope.document.file.route {
             written += 1;
             let matched = matches(scope, table);
+            let served = match &table.listeners {
+                Some(names) => listeners.named(scope, &names.0),
+                None => Vec::new(),
+            };
             let span = table
                 .matches
                 .as_ref()
@@ -49,9 +56,14 @@ pub(super) fn routes(
                 span,
                 secret: matched.iter().any(|one| one.secret),
                 patterns: matched.iter().map(|one| one.pattern.clone()).collect(),
+                listeners: served.clone(),
             });
             let name = name(scope, table, &matched, &mut taken);
-            routes.extend(route(scope, table, matched, name, names, upstreams, filters));
+            let route = route(scope, table, matched, name, names, upstreams, filters);
+            routes.extend(route.map(|route| Route {
+                listeners: served,
+                ..route
+            }));
         }
     }
     let main = scopes
@@ -64,7 +76,7 @@ pub(super) fn routes(
                 .help(Some(help.to_owned())),
         );
     }
-    report_ties(&entries);
+    report_ties(&entries, listeners);
     routes
 }
 
@@ -89,6 +101,7 @@ fn route(
     Some(Route {
         name: name?,
         matches: matched.into_iter().map(|one| one.pattern).collect(),
+        listeners: Vec::new(),
         filters,
         backend: backend?,
         timeout,
@@ -124,11 +137,29 @@ fn name(
     Some(Arc::from(name))
 }
 
-fn report_ties(entries: &[Entry<'_, '_>]) {
-    let patterns = entries
-        .iter()
-        .enumerate()
-        .flat_map(|(index, entry)| entry.patterns.iter().map(move |one| (index, one)));
+/// Two routes may match the same requests where no listener serves both.
+fn report_ties(entries: &[Entry<'_, '_>], listeners: &Listeners) {
+    let mut served: Vec<Vec<usize>> = Vec::new();
+    for listener in &listeners.all {
+        let here = |entry: &Entry<'_, '_>| entry.listeners.is_empty() || entry.listeners.contains(&listener.name);
+        let numbers = entries.iter().enumerate().filter(|(_, entry)| here(entry));
+        let numbers = numbers.map(|(number, _)| number).collect();
+        if !served.contains(&numbers) {
+            served.push(numbers);
+        }
+    }
+    // Where no listener could be read, all routes are looked at together.
+    if served.is_empty() {
+        served.push((0..entries.len()).collect());
+    }
+    for numbers in served {
+        report_ties_of(entries, &numbers);
+    }
+}
+
+fn report_ties_of(entries: &[Entry<'_, '_>], numbers: &[usize]) {
+    let patterns = numbers.iter().filter_map(|index| Some((*index, entries.get(*index)?)));
+    let patterns = patterns.flat_map(|(index, entry)| entry.patterns.iter().map(move |one| (index, one)));
     let Err(conflicts) = Router::build(patterns) else {
         return;
     };

@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::ops::{Deref, Range, RangeInclusive};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::file::{Located, Text};
+use crate::config::interpolate::{LARGEST_FILE, reason};
 use crate::config::problem::{Problem, Severity};
 use crate::config::read::Document;
 
@@ -14,6 +16,7 @@ pub(super) struct Scope<'a> {
     /// The document.
     pub(super) document: &'a Document,
     problems: &'a RefCell<Vec<Problem>>,
+    files: &'a RefCell<Vec<PathBuf>>,
 }
 
 impl Deref for Scope<'_> {
@@ -25,9 +28,33 @@ impl Deref for Scope<'_> {
 }
 
 impl<'a> Scope<'a> {
-    /// `document`, whose problems go to `problems`.
-    pub(super) fn new(document: &'a Document, problems: &'a RefCell<Vec<Problem>>) -> Self {
-        Self { document, problems }
+    /// `document`, whose problems go to `problems`, and the files it names to `files`.
+    pub(super) fn new(
+        document: &'a Document,
+        problems: &'a RefCell<Vec<Problem>>,
+        files: &'a RefCell<Vec<PathBuf>>,
+    ) -> Self {
+        Self {
+            document,
+            problems,
+            files,
+        }
+    }
+
+    /// The bytes of a file that is named here; its changes are a reason to load again. None, and a problem, where it
+    /// cannot be read.
+    pub(super) fn read_file(&self, written: &Located<String>) -> Option<Vec<u8>> {
+        let path = self.folder.join(&written.value);
+        self.files.borrow_mut().push(path.clone());
+        match read_whole(&path) {
+            Ok(bytes) => Some(bytes),
+            Err(why) => {
+                let problem = self.problem(&written.span, "the file cannot be read", why);
+                let note = format!("paths are relative to `{}`", self.source.path.display());
+                self.report(problem.note(note));
+                None
+            }
+        }
     }
 
     /// One more problem.
@@ -115,6 +142,17 @@ impl<'a> Scope<'a> {
             self.wrong_help(span, "not a name", "names go into metrics and logs", help);
         }
     }
+}
+
+fn read_whole(path: &Path) -> Result<Vec<u8>, String> {
+    let about = std::fs::metadata(path).map_err(|error| reason(&error))?;
+    if !about.is_file() {
+        return Err("not a file".to_owned());
+    }
+    if about.len() > LARGEST_FILE {
+        return Err("larger than 1 MiB".to_owned());
+    }
+    std::fs::read(path).map_err(|error| reason(&error))
 }
 
 /// A number as people read it: `1,000,000`.

@@ -10,7 +10,6 @@ use super::scope::Scope;
 use crate::config::file;
 use crate::config::interpolate::Environment;
 use crate::config::resolved::{AccessLog, Limits, Log, Server, Timeouts, Wasm};
-use crate::config::source::Place;
 use crate::config::suggest::did_you_mean;
 use crate::router::PathRules;
 
@@ -24,10 +23,8 @@ pub(super) fn server(scope: &Scope<'_>) -> Server {
     let written = scope.document.file.server.as_ref();
     let none = file::Server::default();
     let table = written.map_or(&none, |server| &server.value);
-    let listen = listen(scope);
     Server {
-        admin: admin(scope, table, &listen),
-        listen: listen.into_iter().map(|(address, _)| address).collect(),
+        admin: admin(scope, table),
         threads: threads(scope, table),
         trusted_proxies: table
             .trusted_proxies
@@ -62,43 +59,7 @@ fn version(scope: &Scope<'_>) {
     }
 }
 
-/// The addresses of `listen`, each with its place.
-fn listen(scope: &Scope<'_>) -> Vec<(SocketAddr, Place)> {
-    let help = "write for example `listen = [\"127.0.0.1:8080\"]`";
-    let Some(server) = &scope.document.file.server else {
-        let root = 0..0;
-        if !scope.is_unread(&root, "server") {
-            let problem = scope.problem(&root, "missing table `[server]`", "no address to listen on");
-            scope.report(problem.help(Some("write `[server]` with `listen = [\"127.0.0.1:8080\"]`".to_owned())));
-        }
-        return Vec::new();
-    };
-    let Some(listen) = &server.listen else {
-        scope.missing(&server.span, "listen", help);
-        return Vec::new();
-    };
-    if listen.0.is_empty() && !scope.has_unread(&listen.span) {
-        scope.wrong_help(&listen.span, "no address to listen on", "expected at least one", help);
-    }
-    let mut addresses: Vec<(SocketAddr, Place)> = Vec::new();
-    for one in &listen.0 {
-        let address = one.value.0;
-        // Port 0 is a free port each time it is asked for.
-        match addresses
-            .iter()
-            .find(|(other, _)| *other == address && address.port() != 0)
-        {
-            Some((_, first)) => {
-                let problem = scope.problem(&one.span, format!("`{address}` is listed twice"), "listed again here");
-                scope.report(problem.note(format!("first listed at {first}")));
-            }
-            None => addresses.push((address, scope.place(&one.span))),
-        }
-    }
-    addresses
-}
-
-fn admin(scope: &Scope<'_>, table: &file::Server, listen: &[(SocketAddr, Place)]) -> Option<SocketAddr> {
+fn admin(scope: &Scope<'_>, table: &file::Server) -> Option<SocketAddr> {
     let admin = table.admin.as_ref()?;
     let address = admin.value.0;
     if !address.ip().to_canonical().is_loopback() {
@@ -110,17 +71,6 @@ fn admin(scope: &Scope<'_>, table: &file::Server, listen: &[(SocketAddr, Place)]
         let help = format!("write `127.0.0.1:{}`", address.port());
         let note = "elsewhere it needs a token, which a later version will have";
         scope.report(problem.help(Some(help)).note(note));
-    }
-    if let Some((_, clients)) = listen
-        .iter()
-        .find(|(other, _)| *other == address && address.port() != 0)
-    {
-        let problem = scope.problem(
-            &admin.span,
-            "the admin address is also one for clients",
-            "the same as in `listen`",
-        );
-        scope.report(problem.note(format!("listed in `listen` at {clients}")));
     }
     Some(address)
 }
@@ -190,6 +140,7 @@ fn timeouts(scope: &Scope<'_>, table: &file::Server) -> Timeouts {
     let seconds = Duration::from_secs;
     Timeouts {
         header: scope.duration("header", timeouts.header.as_ref(), seconds(10)),
+        handshake: scope.duration("handshake", timeouts.handshake.as_ref(), seconds(10)),
         idle: scope.duration("idle", timeouts.idle.as_ref(), seconds(60)),
         stall: scope.duration("stall", timeouts.stall.as_ref(), seconds(60)),
         upgrade_idle: scope.duration("upgrade_idle", timeouts.upgrade_idle.as_ref(), seconds(3600)),

@@ -3,6 +3,7 @@
 mod balance;
 mod filter;
 mod health;
+mod listener;
 mod route;
 mod server;
 mod upstream;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub use balance::{Balance, HashKey, Sticky};
 pub use filter::{FilterLimits, FilterUse, Grants, OnFailure, Plugin, PluginSource, Quarantine};
 pub use health::{Eject, Health, Probe};
+pub use listener::{ClientCertificates, ListenAddress, Listener, Tls, TlsVersion};
 pub use route::{Backend, Route};
 pub use server::{AccessLog, Limits, Log, Server, Timeouts, Wasm, is_trusted};
 pub use upstream::{Address, Target, Upstream};
@@ -20,8 +22,10 @@ pub use upstream::{Address, Target, Upstream};
 /// A whole gateway's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Listeners, limits and threads.
+    /// Limits and threads.
     pub server: Server,
+    /// Where clients connect: `server.listen` first, then each `[[listener]]`. At least one.
+    pub listeners: Vec<Listener>,
     /// What is logged, and where to.
     pub log: Log,
     /// Where filters run.
@@ -30,7 +34,7 @@ pub struct Config {
     pub upstreams: Vec<Arc<Upstream>>,
     /// The routes, in the order written.
     pub routes: Vec<Route>,
-    /// Every file that was read: the configuration, what it includes, and what `${file:}` names. A change of one of
+    /// Every file that was read: the configuration, what it includes, what `${file:}` names, and certificates. A change of one of
     /// them, or of a plugin's file, is a reason to load again.
     pub files: Vec<PathBuf>,
 }

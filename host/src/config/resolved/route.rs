@@ -16,6 +16,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// What it matches. A route may have several (`match = ["GET /a", "GET /b"]`).
     pub matches: Vec<Pattern>,
+    /// The names of the listeners that it is served on; none is all of them.
+    pub listeners: Vec<Arc<str>>,
     /// Its filters, in order.
     pub filters: Vec<FilterUse>,
     /// What answers it.
@@ -28,6 +30,13 @@ pub struct Route {
     pub upgrades: Vec<Box<str>>,
     /// Where it is written.
     pub place: Place,
+}
+
+impl Route {
+    /// Whether it is served on this listener.
+    pub fn is_served_on(&self, listener: &str) -> bool {
+        self.listeners.is_empty() || self.listeners.iter().any(|name| **name == *listener)
+    }
 }
 
 /// What answers a route.

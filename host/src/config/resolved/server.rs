@@ -9,8 +9,6 @@ use ipnet::IpNet;
 /// `[server]`: the side that faces clients.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
-    /// Where clients connect: `127.0.0.1:8080`. At least one.
-    pub listen: Vec<SocketAddr>,
     /// Where operators connect; `None` switches the admin address off.
     pub admin: Option<SocketAddr>,
     /// Data-plane threads; the machine's cores by default.
@@ -57,6 +55,8 @@ pub struct Limits {
 pub struct Timeouts {
     /// For a request's head. 10 s by default.
     pub header: Duration,
+    /// For a TLS handshake. 10 s by default.
+    pub handshake: Duration,
     /// Between two requests of one connection. 60 s by default.
     pub idle: Duration,
     /// Without progress while a body is read or a response written. 60 s by default.
