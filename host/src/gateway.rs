@@ -15,7 +15,7 @@ use crate::config::resolved::{
 use crate::config::{Problem, Problems, check_settings, settings_error};
 use crate::pipeline::QuarantineState;
 use crate::router::Router;
-use crate::telemetry::metrics::{FILTER_QUARANTINED, FilterCounters, Metrics};
+use crate::telemetry::metrics::{FILTER_QUARANTINED, FilterCounters, Metrics, UPSTREAM_TARGETS};
 use crate::tls::ListenerTls;
 use crate::upstream::UpstreamState;
 use crate::wasm::capabilities::Services;
@@ -163,6 +163,11 @@ impl Gateway {
     /// on.
     pub fn publish(&self, metrics: &Metrics) {
         metrics.forget_previous();
+        for upstream in &self.upstreams {
+            let labels = vec![("upstream", upstream.settings.name.as_str().into())];
+            let upstream = upstream.clone();
+            metrics.reading(UPSTREAM_TARGETS, labels, move || upstream.targets().len() as u64);
+        }
         for (route, filter) in self
             .routes
             .iter()

@@ -11,6 +11,7 @@ pub mod gateway;
 mod admin;
 mod backend;
 mod body;
+mod file_watch;
 pub mod pipeline;
 pub mod rejection;
 mod reload;

@@ -1,32 +1,22 @@
 //! Builds the gateway again when its files change or somebody asks, and swaps it in; a bad one leaves the old one running.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::config::resolved::{self, ListenAddress};
 use crate::config::{self, Loaded, Problems};
+use crate::file_watch::FileWatch;
 use crate::gateway::{Environment, Gateway};
 use crate::server::Server;
 use crate::telemetry::Counter;
-use crate::telemetry::metrics::RELOADS;
-
-/// Editors and deployments write in several steps: so long it must be quiet before the files are read.
-const QUIET: Duration = Duration::from_millis(100);
-/// But no longer than this after the first change, whatever goes on.
-const LATEST: Duration = Duration::from_secs(2);
+use crate::telemetry::metrics::{CONTROL_THREAD, RELOADS};
 
 /// Keeps a server's configuration up to date with its file.
 pub(crate) struct Reloader {
     path: PathBuf,
     standard: Vec<&'static str>,
     environment: Environment,
-    watch: Watch,
+    watch: FileWatch,
     /// What the process was started with.
     started: ReadOnce,
     reloaded: Counter,
@@ -40,7 +30,7 @@ impl Reloader {
         environment: Environment,
         current: &Gateway,
     ) -> Reloader {
-        let mut watch = Watch::start();
+        let mut watch = FileWatch::start();
         watch.follow(current.files());
         let counter = |result: &str| {
             let labels = vec![("result", result.into())];
@@ -99,9 +89,6 @@ impl Reloader {
     }
 }
 
-/// Where the control thread counts: beside the data plane's threads, which begin at 0.
-const CONTROL_THREAD: usize = usize::MAX;
-
 /// Settings that are read once, at the start.
 struct ReadOnce {
     addresses: Vec<(Arc<str>, Vec<ListenAddress>, Option<u32>)>,
@@ -140,79 +127,4 @@ fn addresses(config: &resolved::Config) -> Vec<(Arc<str>, Vec<ListenAddress>, Op
     let listeners = config.listeners.iter();
     let addresses = listeners.map(|one| (one.name.clone(), one.addresses.clone(), one.mode));
     addresses.collect()
-}
-
-/// Watches the folders of files, since editors and deployments replace files rather than write to them; and what links
-/// lead to, since a ConfigMap changes a link of the folder.
-struct Watch {
-    watcher: Option<RecommendedWatcher>,
-    events: mpsc::UnboundedReceiver<Vec<PathBuf>>,
-    folders: HashSet<PathBuf>,
-    files: HashSet<PathBuf>,
-}
-
-impl Watch {
-    fn start() -> Watch {
-        let (sender, events) = mpsc::unbounded_channel();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if let Ok(event) = event
-                && !matches!(event.kind, EventKind::Access(_))
-            {
-                let _ = sender.send(event.paths);
-            }
-        });
-        let watcher = watcher
-            .map_err(|error| tracing::warn!(%error, "files are not watched; SIGHUP reloads"))
-            .ok();
-        Watch {
-            watcher,
-            events,
-            folders: HashSet::new(),
-            files: HashSet::new(),
-        }
-    }
-
-    fn follow(&mut self, files: Vec<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else { return };
-        let absolute = |file: &PathBuf| std::path::absolute(file).unwrap_or(file.clone());
-        let links = files.iter().filter_map(|file| file.canonicalize().ok());
-        self.files = files.iter().map(absolute).chain(links).collect();
-        let folders: HashSet<PathBuf> = self
-            .files
-            .iter()
-            .filter_map(|file| Some(file.parent()?.to_owned()))
-            .collect();
-        for old in &self.folders {
-            let _ = watcher.unwatch(old);
-        }
-        // All anew: a folder of the same name may be another one by now.
-        for folder in &folders {
-            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
-                tracing::warn!(folder = %folder.display(), %error, "changes here are not noticed; SIGHUP reloads");
-            }
-        }
-        self.folders = folders;
-    }
-
-    async fn changed(&mut self) {
-        loop {
-            match self.events.recv().await {
-                Some(paths) if self.matters(&paths) => break,
-                Some(_) => {}
-                None => std::future::pending().await,
-            }
-        }
-        let settle = async { while let Ok(Some(_)) = timeout(QUIET, self.events.recv()).await {} };
-        let _ = timeout(LATEST, settle).await;
-    }
-
-    /// A file itself, or something else in its folder that a link may lead through.
-    fn matters(&self, paths: &[PathBuf]) -> bool {
-        paths.iter().any(|path| {
-            let linked = path
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(".."));
-            self.files.contains(path) || linked
-        })
-    }
 }

@@ -5,6 +5,7 @@
 // The path of a request, from the client to the upstream and back.
 mod balancing;
 mod closing_early;
+mod discovery;
 mod ejection;
 mod fixed;
 mod forwarding;

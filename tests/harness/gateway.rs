@@ -24,6 +24,8 @@ pub struct Gateway {
 }
 
 const FILE: &str = "portcullis.toml";
+/// The word that it says when it takes requests.
+const READY: &str = "ready";
 const GREETING: &str = "[[route]]\nmatch = '/'\nrespond = { body = 'hello' }\n";
 
 impl Gateway {
@@ -57,14 +59,22 @@ impl Gateway {
             environment,
             folder.path(),
         );
-        Self::started(process, folder, text).await
+        Self::started(process, folder, text, READY).await
+    }
+
+    /// Starts a gateway and waits only until it listens: it may have a reason not to be ready yet.
+    pub async fn start_unready(configuration: impl AsRef<str>) -> Self {
+        let (folder, text) = (Folder::new(), configuration::complete(configuration.as_ref()));
+        let file = folder.write(FILE, &text);
+        let process = Process::start(["run".as_ref(), "-c".as_ref(), file.as_os_str()], &[], folder.path());
+        Self::started(process, folder, text, "admin").await
     }
 
     /// Starts `portcullis` with these arguments in place of `run -c FILE`, and waits until it is ready.
     pub async fn start_by(arguments: &[&str]) -> Self {
         let folder = Folder::new();
         let process = Process::start(arguments, &[], folder.path());
-        Self::started(process, folder, arguments.join(" ")).await
+        Self::started(process, folder, arguments.join(" "), READY).await
     }
 
     /// What `portcullis run` says of a configuration it refuses. Panics where it does not end by itself with code 1.
@@ -92,7 +102,8 @@ impl Gateway {
         portcullis_in(folder.path(), &["check", FILE])
     }
 
-    async fn started(process: Process, folder: Folder, text: String) -> Self {
+    /// Waits until the log has a line with this word.
+    async fn started(process: Process, folder: Folder, text: String, word: &str) -> Self {
         let mut gateway = Gateway {
             process,
             addresses: vec![],
@@ -101,7 +112,7 @@ impl Gateway {
             configuration: Mutex::new(text),
             folder,
         };
-        eventually("the gateway is ready", async || {
+        eventually(&format!("the gateway says `{word}`"), async || {
             assert_eq!(
                 gateway.process.exit_code(),
                 None,
@@ -111,7 +122,7 @@ impl Gateway {
                 .process
                 .stderr()
                 .iter()
-                .any(|line| line.split_whitespace().any(|word| word == "ready"))
+                .any(|line| line.split_whitespace().any(|said| said == word))
         })
         .await;
         let lines = gateway.process.stderr();

@@ -232,7 +232,9 @@ impl Proxy {
             match error {
                 ConnectError::Timeout if Instant::now() >= deadline => Failed::Rejected(Rejection::Deadline),
                 ConnectError::Timeout => Failed::Unsent(Rejection::UpstreamTimeout),
-                ConnectError::Refused(_) | ConnectError::Handshake(_) => Failed::Unsent(Rejection::UpstreamConnect),
+                ConnectError::Refused(_) | ConnectError::Unresolved | ConnectError::Handshake(_) => {
+                    Failed::Unsent(Rejection::UpstreamConnect)
+                }
             }
         })
     }

@@ -58,6 +58,12 @@ fn good(built: &Built) {
         eprintln!("{}\n", warning.render(colours()));
     }
     print(format_args!("ok: {}\n", summary(&built.gateway)));
+    for upstream in &built.gateway.config.upstreams {
+        if let Some(discovery) = &upstream.discovery {
+            let (name, source) = (&upstream.name, &discovery.written);
+            print(format_args!("    the targets of {name} come from {source}\n"));
+        }
+    }
 }
 
 /// `5 routes, 3 upstreams, 4 filters`: a filter that several routes share counts once.

@@ -47,6 +47,7 @@ mod peel;
 mod read;
 mod resolve;
 mod suggest;
+mod targets_file;
 mod wording;
 
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use problem::{Problem, Problems, Severity};
 pub use resolved::Config;
 pub use settings::{check_settings, settings_error};
 pub use source::{Place, Source};
+pub(crate) use targets_file::read_targets_file;
 
 use interpolate::{Environment, reason};
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::file::File;
+use super::file::{File, TargetsFile};
 use super::interpolate::{Environment, Interpolation, Secrets};
-use super::peel::peel;
+use super::peel::{Peeled, peel};
 use super::problem::Problem;
 use super::source::{Place, Source};
 
@@ -25,10 +25,16 @@ pub(crate) struct Document {
     pub(crate) secrets: Secrets,
     /// The names it declares, those of unreadable tables included.
     pub(crate) declared: Vec<Declared>,
+    unread: Unread,
+}
+
+/// What could not be read.
+#[derive(Default)]
+struct Unread {
     /// Keys that are written but could not be read, all or in part, by the table they stand in: they are not missing.
-    unread_keys: HashSet<(Range<usize>, String)>,
+    keys: HashSet<(Range<usize>, String)>,
     /// Everything that could not be read.
-    unread: Vec<Range<usize>>,
+    spans: Vec<Range<usize>>,
 }
 
 /// `[upstream.users]`
@@ -60,12 +66,13 @@ impl Document {
 
     /// Whether `key` is written in the table at `table`, but could not be read.
     pub(crate) fn is_unread(&self, table: &Range<usize>, key: &str) -> bool {
-        self.unread_keys.contains(&(table.clone(), key.to_owned()))
+        self.unread.keys.contains(&(table.clone(), key.to_owned()))
     }
 
     /// Whether some of what is written within `span` could not be read.
     pub(crate) fn has_unread(&self, span: &Range<usize>) -> bool {
         self.unread
+            .spans
             .iter()
             .any(|unread| unread.start >= span.start && unread.end <= span.end)
     }
@@ -107,19 +114,7 @@ pub(crate) fn read(path: &Path, text: &str, folder: &Path, environment: Environm
     } = interpolation;
 
     let (file, peeled) = peel::<File>(root, failed, &|span| secrets.at(span).is_some());
-    let mut unread_keys = HashSet::new();
-    let mut unread = Vec::new();
-    for one in peeled {
-        unread_keys.insert((one.table, one.key));
-        unread.push(one.span.clone());
-        let Some(explained) = one.explained else { continue };
-        let mut problem = Problem::at(Place::new(&source, one.span), explained.title);
-        problem = problem.label(explained.label).help(explained.help);
-        problems.push(match explained.note {
-            Some(note) => problem.note(note),
-            None => problem,
-        });
-    }
+    let unread = Unread::of(peeled, &source, &mut problems);
     let folder = folder.to_owned();
     let document = file.map(|file| Document {
         source,
@@ -127,13 +122,51 @@ pub(crate) fn read(path: &Path, text: &str, folder: &Path, environment: Environm
         file,
         secrets,
         declared,
-        unread_keys,
         unread,
     });
     Reading {
         document,
         problems,
         files,
+    }
+}
+
+/// Reads a file that lists targets, which has no `${..}`. The document is that of an empty configuration: it is there for
+/// the places.
+pub(crate) fn read_targets(source: &Arc<Source>, toml: &str) -> (Option<(TargetsFile, Document)>, Vec<Problem>) {
+    let (root, errors) = DeTable::parse_recoverable(toml);
+    let mut problems: Vec<_> = errors.iter().map(|error| syntax_problem(source, error)).collect();
+    if !problems.is_empty() {
+        return (None, problems);
+    }
+    let (targets, peeled) = peel::<TargetsFile>(root.into_inner(), Vec::new(), &|_| false);
+    let document = Document {
+        source: Arc::clone(source),
+        folder: PathBuf::new(),
+        file: File::default(),
+        secrets: Secrets::default(),
+        declared: Vec::new(),
+        unread: Unread::of(peeled, source, &mut problems),
+    };
+    (targets.map(|targets| (targets, document)), problems)
+}
+
+impl Unread {
+    /// What was cut out; why goes to `problems`.
+    fn of(peeled: Vec<Peeled>, source: &Arc<Source>, problems: &mut Vec<Problem>) -> Unread {
+        let mut unread = Unread::default();
+        for one in peeled {
+            unread.keys.insert((one.table, one.key));
+            unread.spans.push(one.span.clone());
+            let Some(explained) = one.explained else { continue };
+            let mut problem = Problem::at(Place::new(source, one.span), explained.title);
+            problem = problem.label(explained.label).help(explained.help);
+            problems.push(match explained.note {
+                Some(note) => problem.note(note),
+                None => problem,
+            });
+        }
+        unread
     }
 }
 

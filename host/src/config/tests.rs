@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::resolved::{AccessLog, Backend, OnFailure, PluginSource, Probe};
+use super::resolved::{AccessLog, Asking, Backend, DiscoverySource, OnFailure, PluginSource, Probe, ServicePort};
 use super::settings::{check_settings, settings_error};
 use super::units::Share;
 use super::{Loaded, Problems, load, load_text, load_with};
@@ -79,6 +79,33 @@ redirect = { to = "https://example.com/{rest}", status = 301, keep_query = false
 name = "hello"
 match = "/"
 respond = { json = { message = "hello", list = [1, 2.5, true] }, headers = { cache-control = "no-store" } }
+"#;
+
+const DISCOVERING: &str = r#"
+version = 1
+[server]
+listen = "127.0.0.1:8080"
+[upstream.orders]
+discover = { from = "consul:orders", address = "https://consul.internal:8501", token = "${env:KEY}", tag = ["v2", "eu"], datacenter = "dc2", grace = "0s" }
+[upstream.users]
+discover = { from = "dns:users.internal:8080", every = "5s" }
+resolver = "10.0.0.2"
+[upstream.shop]
+discover = { from = "kubernetes:shop/orders:http", server = "https://10.0.0.1:6443", token = "${env:KEY}" }
+[upstream.srv]
+discover = "dns-srv:_http._tcp.orders.internal"
+[[route]]
+match = "/orders"
+to = "orders"
+[[route]]
+match = "/users"
+to = "users"
+[[route]]
+match = "/shop"
+to = "shop"
+[[route]]
+match = "/srv"
+to = "srv"
 "#;
 
 const SECRET: &str = "hunter2-do-not-print";
@@ -194,21 +221,59 @@ fn secrets_reach_the_filter_and_nothing_else() {
 
 #[test]
 fn no_message_prints_a_secret_wherever_it_is_put() {
-    // Every string of the good file, one at a time, becomes the secret: as a whole, and with text around it.
-    let quotes: Vec<usize> = GOOD.match_indices('"').map(|(at, _)| at).collect();
-    for string in quotes.chunks(2) {
-        for secret in ["${env:KEY}", "GET /${env:KEY}/{", "http://${env:KEY}/x", "{${env:KEY}}"] {
-            let text = format!("{}{secret}{}", &GOOD[..=string[0]], &GOOD[string[1]..]);
-            let said = match with_secret(&text) {
-                Ok(loaded) => format!("{:?} {:?}", loaded.warnings, loaded.config.routes),
-                Err(problems) => format!("{problems}\n{}\n{problems:?}", problems.to_json()),
-            };
-            // Patterns and templates are no place for secrets: the router's own types show what they match.
-            if !said.contains("Pattern {") {
-                assert!(!said.contains(SECRET), "{said}");
+    // Every string of the good files, one at a time, becomes the secret: as a whole, and with text around it.
+    for good in [GOOD, DISCOVERING] {
+        let quotes: Vec<usize> = good.match_indices('"').map(|(at, _)| at).collect();
+        for string in quotes.chunks(2) {
+            for secret in [
+                "${env:KEY}",
+                "GET /${env:KEY}/{",
+                "http://${env:KEY}/x",
+                "{${env:KEY}}",
+                "dns:${env:KEY}",
+            ] {
+                let text = format!("{}{secret}{}", &good[..=string[0]], &good[string[1]..]);
+                let said = match with_secret(&text) {
+                    Ok(loaded) => format!("{:?} {:?}", loaded.warnings, loaded.config.routes),
+                    Err(problems) => format!("{problems}\n{}\n{problems:?}", problems.to_json()),
+                };
+                // Patterns and templates are no place for secrets: the router's own types show what they match.
+                if !said.contains("Pattern {") {
+                    assert!(!said.contains(SECRET), "{said}");
+                }
             }
         }
     }
+}
+
+#[test]
+fn discovery_is_what_it_says() {
+    let Loaded { config, warnings } = good(DISCOVERING);
+    assert_eq!(warnings, []);
+    let found: Vec<_> = config
+        .upstreams
+        .iter()
+        .map(|upstream| upstream.discovery.clone().unwrap())
+        .collect();
+    let DiscoverySource::Consul(consul) = &found[0].from else {
+        panic!("Consul")
+    };
+    assert_eq!((consul.service.as_str(), consul.tags.len()), ("orders", 2));
+    assert_eq!(consul.address, "https://consul.internal:8501");
+    assert_eq!(consul.token.as_ref().unwrap().reveal(), SECRET);
+    assert_eq!(found[0].grace, Duration::ZERO);
+    let asking = Asking {
+        resolver: Some("10.0.0.2:53".parse().unwrap()),
+        every: Some(Duration::from_secs(5)),
+    };
+    let (host, port) = ("users.internal".into(), 8080);
+    assert_eq!(found[1].from, DiscoverySource::Dns { host, port, asking });
+    assert_eq!(found[1].grace, Duration::from_secs(60));
+    assert!(
+        matches!(&found[2].from, DiscoverySource::Kubernetes(service) if service.port == ServicePort::Named("http".into()))
+    );
+    assert_eq!(found[3].written, "dns-srv:_http._tcp.orders.internal");
+    assert!(!format!("{found:?}").contains(SECRET));
 }
 
 #[test]

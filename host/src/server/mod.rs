@@ -43,13 +43,15 @@ use crate::config::resolved::ListenAddress;
 use crate::gateway::Gateway;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::Writer;
-use crate::upstream::Tending;
+use crate::upstream::{Tending, UpstreamState};
 
 /// How long a gateway that starts waits to know how its upstreams are doing, before it says that it is ready: one that
 /// never answers must not keep it from serving the others.
 const SETTLE_START: Duration = Duration::from_secs(5);
 /// The same for a new configuration, while the old one serves.
 const SETTLE_RELOAD: Duration = Duration::from_secs(2);
+/// What is found out sooner than this is not worth a line in the log.
+const SHORTLY: Duration = Duration::from_millis(250);
 
 /// What the threads share.
 pub(crate) struct Shared {
@@ -194,7 +196,11 @@ impl Server {
         let mut both = gateway.upstreams.clone();
         both.extend(self.current().upstreams.iter().cloned());
         self.tending.update(both);
-        settled(&gateway, SETTLE_RELOAD).await;
+        // Those that went on as they were have been waited for once.
+        let before = self.current();
+        let is_new = |state: &&Arc<UpstreamState>| !before.upstreams.iter().any(|known| Arc::ptr_eq(known, state));
+        let new: Vec<_> = gateway.upstreams.iter().filter(is_new).cloned().collect();
+        settled(&new, SETTLE_RELOAD).await;
         self.tending.update(gateway.upstreams.clone());
         self.shared.current.store(Arc::new(gateway));
         self.shared.version.fetch_add(1, Ordering::Release);
@@ -203,7 +209,18 @@ impl Server {
     /// Waits until it is known how the upstreams are doing, for a while. True when it is.
     pub(crate) fn settled(&self) -> impl Future<Output = bool> + use<> {
         let gateway = self.current();
-        async move { settled(&gateway, SETTLE_START).await }
+        async move {
+            if settled(&gateway.upstreams, SHORTLY).await {
+                return true;
+            }
+            let waiting = gateway.upstreams.iter().filter(|upstream| !upstream.is_settled());
+            let waiting: Vec<_> = waiting.map(|upstream| upstream.settings.name.as_str()).collect();
+            tracing::info!(
+                upstreams = waiting.join(", "),
+                "waiting until it is known how these are doing; /ready answers 503 meanwhile"
+            );
+            settled(&gateway.upstreams, SETTLE_START).await
+        }
     }
 
     /// Takes no more connections, and lets those that are open finish.
@@ -229,9 +246,9 @@ impl Server {
     }
 }
 
-async fn settled(gateway: &Gateway, limit: Duration) -> bool {
+async fn settled(upstreams: &[Arc<UpstreamState>], limit: Duration) -> bool {
     let settled = async {
-        for upstream in &gateway.upstreams {
+        for upstream in upstreams {
             upstream.settled().await;
         }
     };

@@ -44,6 +44,10 @@ pub(crate) const UPSTREAM_TARGET_HEALTHY: &str = "portcullis_upstream_target_hea
 pub(crate) const UPSTREAM_PANIC: &str = "portcullis_upstream_panic";
 /// Probes of targets, by upstream, target and result.
 pub(crate) const UPSTREAM_PROBES: &str = "portcullis_upstream_probes";
+/// Answers of what targets are discovered by, by result and upstream.
+pub(crate) const DISCOVERY_UPDATES: &str = "portcullis_discovery_updates";
+/// Targets that are listed or discovered, by upstream.
+pub(crate) const UPSTREAM_TARGETS: &str = "portcullis_upstream_targets";
 /// Reloads of the configuration, by result.
 pub(crate) const RELOADS: &str = "portcullis_reloads";
 /// Lines that the access log could not take.
@@ -73,6 +77,8 @@ const HELP: &[(&str, &str)] = &[
         "1 while targets are used that are not available, since too few are",
     ),
     (UPSTREAM_PROBES, "Probes of targets"),
+    (DISCOVERY_UPDATES, "Answers of what targets are discovered by"),
+    (UPSTREAM_TARGETS, "Targets that are listed or discovered"),
     (RELOADS, "Reloads of the configuration"),
     (ACCESS_LOG_DROPPED, "Lines that the access log could not take"),
 ];
@@ -88,6 +94,9 @@ const REASONS: [Reason; 8] = [
     Reason::Load,
     Reason::Exhausted,
 ];
+
+/// Where the control thread counts: beside the data plane's threads, which begin at 0.
+pub(crate) const CONTROL_THREAD: usize = usize::MAX;
 
 pub(crate) type Labels = Vec<(&'static str, Arc<str>)>;
 type Reading = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -156,6 +165,33 @@ impl Metrics {
         for series in families.counters.values_mut() {
             series.retain(|_, parts| !parts.is_empty());
         }
+    }
+
+    /// Forgets all that was counted for a target that is gone. Threads that still have exchanges with it count on unseen.
+    pub(crate) fn forget_target(&self, upstream: &str, target: &str) {
+        let mut families = self.families();
+        let is_of = |labels: &Labels| {
+            let has = |name: &str, value: &str| labels.iter().any(|(own, is)| *own == name && **is == *value);
+            has("target", target) && has("upstream", upstream)
+        };
+        let Families {
+            counters,
+            histograms,
+            gauges,
+            readings,
+            // Listed anew each time somebody looks.
+            listings: _,
+        } = &mut *families;
+        counters
+            .values_mut()
+            .chain(gauges.values_mut())
+            .for_each(|series| series.retain(|labels, _| !is_of(labels)));
+        histograms
+            .values_mut()
+            .for_each(|series| series.retain(|labels, _| !is_of(labels)));
+        readings
+            .values_mut()
+            .for_each(|series| series.retain(|labels, _| !is_of(labels)));
     }
 
     /// The text that Prometheus scrapes, in the OpenMetrics format.
@@ -426,6 +462,24 @@ mod tests {
         assert_eq!(shown(), 1);
         let text = metrics.encode();
         assert!(text.contains("reason=\"trap\",route=\"users\"} 1"), "{text}");
+    }
+
+    #[test]
+    fn what_was_counted_for_a_target_goes_with_it() {
+        let metrics = Metrics::default();
+        let count = |upstream: &str, target: &str| {
+            let labels = vec![("target", target.into()), ("upstream", upstream.into())];
+            metrics.counter(0, UPSTREAM_REQUESTS, labels).add(1);
+        };
+        count("users", "10.0.0.1:80");
+        count("users", "10.0.0.2:80");
+        count("orders", "10.0.0.1:80");
+
+        metrics.forget_target("users", "10.0.0.1:80");
+
+        let text = metrics.encode();
+        assert_eq!(text.matches("portcullis_upstream_requests_total{").count(), 2, "{text}");
+        assert!(!text.contains("target=\"10.0.0.1:80\",upstream=\"users\""), "{text}");
     }
 
     #[test]

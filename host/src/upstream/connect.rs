@@ -8,11 +8,12 @@ use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Released;
+use super::addresses::Addresses;
+use super::dial::dial;
 use super::last_head::{LastHead, TargetIo};
 use crate::body::Body;
 use crate::config::resolved::Address;
@@ -52,6 +53,8 @@ impl Kept {
 pub(crate) enum ConnectError {
     #[error("it does not accept connections: {0}")]
     Refused(#[from] std::io::Error),
+    #[error("its name has no address, or none is known yet")]
+    Unresolved,
     #[error("it does not accept connections in time")]
     Timeout,
     #[error("the handshake failed: {0}")]
@@ -72,12 +75,18 @@ const PING: Duration = Duration::from_secs(10);
 const PONG: Duration = Duration::from_secs(5);
 
 /// Connects, and runs the connection in a task of this thread.
-pub(crate) async fn connect(address: &Address, http2: bool, limit: Duration) -> Result<Connection, ConnectError> {
+pub(crate) async fn connect(
+    address: &Address,
+    addresses: &Addresses,
+    http2: bool,
+    limit: Duration,
+) -> Result<Connection, ConnectError> {
     let connected = timeout(limit, async {
-        let Address::Tcp { host, port } = address else {
+        let Address::Tcp { .. } = address else {
             return Err(std::io::Error::from(std::io::ErrorKind::Unsupported).into());
         };
-        let stream = TcpStream::connect((&**host, *port)).await?;
+        let addresses = addresses.now().ok_or(ConnectError::Unresolved)?;
+        let stream = dial(&addresses).await?;
         stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
         if http2 {

@@ -4,12 +4,15 @@
 //! their health. Each thread has an [`Upstream`] of its own: connections, and a choice of targets that it makes anew when the
 //! state has changed.
 
+mod addresses;
 mod affinity;
 mod alarm;
 mod balance;
 mod body;
 mod choice;
 mod connect;
+mod dial;
+mod discovery;
 mod ejection;
 mod groups;
 mod health;
@@ -132,6 +135,8 @@ pub(crate) mod tests {
         resolved::Upstream {
             name: "users".to_owned(),
             targets,
+            discovery: None,
+            resolver: None,
             balance: resolved::Balance::LeastRequest,
             sticky: None,
             prefer_zone: None,
@@ -156,10 +161,8 @@ pub(crate) mod tests {
             port,
         };
         resolved::Target {
-            address,
             weight,
-            priority: 0,
-            zone: None,
+            ..resolved::Target::at(address)
         }
     }
 

@@ -132,7 +132,7 @@ impl Lease {
         http2: bool,
         limit: Duration,
     ) -> Result<Lease, ConnectError> {
-        let connection = Box::pin(connect(&target.address, http2, limit)).await?;
+        let connection = Box::pin(connect(&target.address, &target.state.addresses, http2, limit)).await?;
         if let Connection::Http2(sender) = &connection {
             target.pool.put(Connection::Http2(sender.clone()));
         }

@@ -44,25 +44,32 @@ pub(crate) struct Listed {
 pub(crate) enum Awaited {
     /// Whether each of its targets is healthy.
     Probes = 1,
+    /// Which targets there are.
+    Targets = 2,
+    /// What addresses the names of targets have.
+    Addresses = 4,
 }
 
 impl UpstreamState {
-    /// An upstream with the targets of its configuration.
+    /// An upstream with the targets of its configuration. Where they are discovered it begins with those that it had before
+    /// the reload, so that it serves on until there is an answer.
     pub(crate) fn new(settings: &Arc<resolved::Upstream>, previous: Option<&UpstreamState>) -> Arc<UpstreamState> {
         let known = previous.map(|previous| previous.targets.load_full());
-        let targets = list(
-            settings,
-            settings.targets.clone(),
-            known.as_deref().map_or(&[], Vec::as_slice),
-        );
+        let known = known.as_deref().map_or(&[][..], Vec::as_slice);
+        let targets = match &settings.discovery {
+            Some(_) => known.to_vec(),
+            None => list(settings, settings.targets.clone(), known),
+        };
         if let Some(previous) = previous.filter(|previous| previous.settings.health != settings.health) {
             begin_probes_anew(previous, &targets);
         }
-        let awaited = if settings.health.is_some() {
-            Awaited::Probes as u8
-        } else {
-            0
-        };
+        let awaited = [
+            (Awaited::Probes, settings.health.is_some()),
+            (Awaited::Targets, settings.discovery.is_some() && targets.is_empty()),
+            (Awaited::Addresses, !are_resolved(&targets)),
+        ];
+        let awaited = awaited.iter().filter(|(_, is_awaited)| *is_awaited);
+        let awaited = awaited.fold(0, |bits, (what, _)| bits | *what as u8);
         Arc::new(UpstreamState {
             settings: settings.clone(),
             targets: ArcSwap::from_pointee(targets),
@@ -95,7 +102,6 @@ impl UpstreamState {
         self.changes.subscribe()
     }
 
-    #[allow(dead_code, reason = "discovery comes with the next commits")]
     /// These are the targets from now on. Those that were known before keep their health.
     pub(crate) fn publish(&self, targets: Vec<Target>) {
         let known = self.targets.load();
@@ -112,6 +118,32 @@ impl UpstreamState {
         if before & what as u8 != 0 {
             self.changes.send_replace(());
         }
+    }
+
+    /// Whether this is known.
+    pub(super) fn is_known(&self, what: Awaited) -> bool {
+        self.awaited.load(Ordering::Acquire) & what as u8 == 0
+    }
+
+    /// Discovery has had an answer, which is published. At the first one the names in it are yet to be resolved.
+    pub(super) fn answered(&self) {
+        if !self.is_known(Awaited::Targets) && !are_resolved(&self.targets()) {
+            self.awaited.fetch_or(Awaited::Addresses as u8, Ordering::AcqRel);
+        }
+        self.settle(Awaited::Targets);
+    }
+
+    /// A name has been resolved for the first time.
+    pub(super) fn resolved(&self) {
+        if are_resolved(&self.targets()) {
+            self.settle(Awaited::Addresses);
+        }
+        self.changes.send_replace(());
+    }
+
+    /// Whether nothing is awaited any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.awaited.load(Ordering::Acquire) == 0
     }
 
     /// Waits until it is known how the upstream is doing.
@@ -146,6 +178,11 @@ fn list(settings: &resolved::Upstream, targets: Vec<Target>, known: &[Listed]) -
         listed.push(Listed { target, state });
     }
     listed
+}
+
+/// Whether the addresses of all targets are known.
+fn are_resolved(targets: &[Listed]) -> bool {
+    targets.iter().all(|listed| listed.state.addresses.are_known())
 }
 
 /// The next probe of each target decides alone, since it is another one. Until then those in use stay in use.

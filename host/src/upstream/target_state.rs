@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use super::addresses::Addresses;
 use crate::config::resolved::{self, Target};
 
 /// What all threads know of one target, for as long as it is listed.
@@ -11,6 +12,8 @@ use crate::config::resolved::{self, Target};
 pub(crate) struct TargetState {
     /// Its address, as in metrics and log.
     pub(crate) name: Arc<str>,
+    /// Where it is reached.
+    pub(crate) addresses: Addresses,
     health: AtomicU8,
     /// Whether the next probe decides alone: there has been none, or none with the present settings.
     pub(super) undecided: AtomicBool,
@@ -59,6 +62,7 @@ impl TargetState {
     pub(crate) fn new(target: &Target, from_start: bool) -> TargetState {
         TargetState {
             name: target.address.to_string().into(),
+            addresses: Addresses::of(&target.address),
             health: AtomicU8::new(Health::New as u8),
             undecided: AtomicBool::new(true),
             from_start,

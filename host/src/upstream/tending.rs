@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::target_state::now;
-use super::{UpstreamState, health};
+use super::{UpstreamState, discovery, health};
 use crate::telemetry::Metrics;
 
 /// Looks after the upstreams of the current configuration, away from the threads that serve requests. Ends when dropped.
@@ -92,7 +92,7 @@ impl Tended {
 /// Looks after one upstream until it is told to stop. The state outlives its key in `tasks`.
 async fn tend(state: Arc<UpstreamState>, metrics: Metrics) {
     tokio::join!(
-        // Discovery goes here.
+        discovery::run(&state, &metrics),
         health::probe(&state, &metrics),
         keep_time(&state),
         watch_panic(&state),

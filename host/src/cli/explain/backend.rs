@@ -17,6 +17,9 @@ pub(super) enum Backend {
         upstream: String,
         balance: String,
         http: &'static str,
+        /// Where the targets are found, if they are not listed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        discover: Option<String>,
         targets: Vec<Target>,
         /// Path and query that the target sees.
         path: String,
@@ -74,6 +77,7 @@ impl Backend {
                     upstream: upstream.name.clone(),
                     balance: upstream.balance.to_string(),
                     http: if upstream.http2 { "2" } else { "1.1" },
+                    discover: upstream.discovery.as_ref().map(|discovery| discovery.written.clone()),
                     targets: upstream.targets.iter().map(Target::of).collect(),
                     path: asked.with_query(&path),
                     host: host.as_ref().or(asked.authority.as_ref()).map(text),

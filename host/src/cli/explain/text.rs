@@ -88,11 +88,15 @@ fn backend(f: &mut fmt::Formatter<'_>, method: &str, backend: &Backend) -> fmt::
             upstream,
             balance,
             http,
+            discover,
             targets,
             path,
             host,
         } => {
             writeln!(f, "backend   upstream {upstream}, {balance} over http/{http}")?;
+            if let Some(source) = discover {
+                writeln!(f, "discover  {source}")?;
+            }
             for (number, target) in targets.iter().enumerate() {
                 let label = if number == 0 { "target" } else { "" };
                 write!(f, "{label:10}{}", target.url)?;

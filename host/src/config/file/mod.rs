@@ -10,6 +10,7 @@
 mod only_table;
 
 mod balance;
+mod discovery;
 mod filter;
 mod health;
 mod listener;
@@ -25,6 +26,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use balance::Policy;
+pub(crate) use discovery::{Discover, Resolver};
 pub(crate) use filter::{Filter, FilterEntry, FilterLimits, FilterRules, OnFailure, Plugin, Quarantine};
 pub(crate) use health::{Health, ProbeKind};
 pub(crate) use listener::{
@@ -35,7 +37,7 @@ pub(crate) use route::{Match, Redirect, Respond, Route, ValueMatch};
 pub(crate) use server::{Limits, Log, Server, Timeouts, Wasm};
 pub(crate) use shorthand::{OneOrMany, Shorthand, Switch};
 pub(crate) use text::{Size, SizeOrOff, Text};
-pub(crate) use upstream::{HttpVersion, Target, Upstream};
+pub(crate) use upstream::{HttpVersion, Target, TargetsFile, Upstream};
 pub(crate) use written::{Table, Written};
 
 /// A Portcullis configuration file.

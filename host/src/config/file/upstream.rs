@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::balance::{HashBy, Policy, Sticky};
 use super::health::{Eject, Health, Off};
 use super::shorthand::LongForm;
-use super::{Located, OneOrMany, Shorthand, Text};
+use super::{Discover, Located, OneOrMany, Resolver, Shorthand, Text};
 use crate::config::units::Share;
 
 /// `[upstream.users]`
@@ -17,8 +17,11 @@ use crate::config::units::Share;
 #[schemars(rename = "Upstream")]
 pub(crate) struct Upstream {
     /// `targets = ["http://127.0.0.1:9001", { url = "http://127.0.0.1:9002", weight = 2 }]`
-    #[schemars(required)]
     pub(crate) targets: Option<Located<OneOrMany<Located<Shorthand<Target>>>>>,
+    /// `discover = "dns:users.internal:8080"`: where the targets are found, instead of listing them.
+    pub(crate) discover: Option<Located<Shorthand<Discover>>>,
+    /// `resolver = "10.0.0.2:53"`: the DNS server that knows the names of the targets, instead of the system's.
+    pub(crate) resolver: Option<Located<Text<Resolver>>>,
     /// `balance = "least-request"`, or `{ hash = "header:x-user" }`: how a target is chosen.
     pub(crate) balance: Option<Located<Shorthand<HashBy, Policy>>>,
     /// `sticky = { cookie = "target", for = "1h" }`: a cookie names the target that a client is sent to.
@@ -62,6 +65,14 @@ pub(crate) struct Target {
     pub(crate) priority: Option<Located<i64>>,
     /// `zone = "eu-1a"`: where it is.
     pub(crate) zone: Option<Located<String>>,
+}
+
+/// A file of its own that lists targets: `discover = "file:targets.toml"`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a list of targets")]
+pub(crate) struct TargetsFile {
+    /// `targets = ["http://127.0.0.1:9001"]`, as in an upstream.
+    pub(crate) targets: Option<Located<OneOrMany<Located<Shorthand<Target>>>>>,
 }
 
 impl LongForm for Target {

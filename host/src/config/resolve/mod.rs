@@ -3,6 +3,7 @@
 
 mod backend;
 mod balance;
+mod discovery;
 mod filter;
 mod health;
 mod listener;
@@ -28,8 +29,10 @@ use filter::Filters;
 use listener::Listeners;
 use names::Names;
 use plugin::Plugins;
-use scope::Scope;
 use upstream::Upstreams;
+
+pub(crate) use scope::Scope;
+pub(crate) use upstream::listed;
 
 /// The configuration as far as it goes, and what is wrong with it. The configuration counts only where nothing is.
 pub(crate) fn resolve(

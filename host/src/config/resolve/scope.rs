@@ -12,7 +12,7 @@ use crate::config::read::Document;
 
 /// One document while it is resolved.
 #[derive(Clone, Copy)]
-pub(super) struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     /// The document.
     pub(super) document: &'a Document,
     problems: &'a RefCell<Vec<Problem>>,
@@ -29,7 +29,7 @@ impl Deref for Scope<'_> {
 
 impl<'a> Scope<'a> {
     /// `document`, whose problems go to `problems`, and the files it names to `files`.
-    pub(super) fn new(
+    pub(crate) fn new(
         document: &'a Document,
         problems: &'a RefCell<Vec<Problem>>,
         files: &'a RefCell<Vec<PathBuf>>,
@@ -84,7 +84,7 @@ impl<'a> Scope<'a> {
     }
 
     /// `key` is missing in the table at `table`; said only where it is not written at all.
-    pub(super) fn missing(&self, table: &Range<usize>, key: &str, help: &str) {
+    pub(crate) fn missing(&self, table: &Range<usize>, key: &str, help: &str) {
         if !self.is_unread(table, key) {
             self.wrong_help(
                 table,

@@ -1,16 +1,18 @@
 //! `[upstream.NAME]`.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 
 use super::balance::{balance, slow_start, sticky};
+use super::discovery::discovery;
 use super::health::{eject, health};
 use super::scope::Scope;
-use crate::config::file::{self, HttpVersion, Located, Shorthand};
-use crate::config::resolved::{Address, Target, Upstream};
+use crate::config::file::{self, HttpVersion, Located, OneOrMany, Shorthand};
+use crate::config::resolved::{Address, Discovery, Target, Upstream};
 use crate::config::units::Share;
 
 /// The upstreams of a configuration.
@@ -50,9 +52,13 @@ fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>) -> U
     let seconds = Duration::from_secs;
     let keep = scope.number("keep", table.keep.as_ref(), 0..=100_000, 64);
     let tries = scope.number("tries", table.tries.as_ref(), 1..=100, 3);
+    let resolver = table.resolver.as_ref().map(|resolver| resolver.0.0);
+    let (targets, discovery) = targets(scope, table, resolver);
     Upstream {
         name: name.to_owned(),
-        targets: targets(scope, table),
+        targets,
+        discovery,
+        resolver,
         balance: balance(scope, table),
         sticky: sticky(scope, table),
         prefer_zone: table.prefer_zone.as_ref().map(|zone| zone.value.as_str().into()),
@@ -70,20 +76,47 @@ fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>) -> U
     }
 }
 
-fn targets(scope: &Scope<'_>, table: &Located<file::Upstream>) -> Vec<Target> {
-    let example = "write for example `targets = [\"http://127.0.0.1:9001\"]`";
-    let Some(list) = &table.targets else {
-        scope.missing(&table.span, "targets", example);
-        return Vec::new();
-    };
-    if list.0.is_empty() && !scope.has_unread(&list.span) {
-        scope.wrong_help(
-            &list.span,
-            "an upstream without targets",
-            "expected at least one",
-            example,
-        );
+/// Either `targets` or `discover`.
+fn targets(
+    scope: &Scope<'_>,
+    table: &Located<file::Upstream>,
+    resolver: Option<SocketAddr>,
+) -> (Vec<Target>, Option<Discovery>) {
+    match (&table.targets, &table.discover) {
+        (Some(list), None) => {
+            if list.0.is_empty() && !scope.has_unread(&list.span) {
+                let example = "write for example `targets = [\"http://127.0.0.1:9001\"]`";
+                scope.wrong_help(
+                    &list.span,
+                    "an upstream without targets",
+                    "expected at least one",
+                    example,
+                );
+            }
+            (listed(scope, list), None)
+        }
+        (None, Some(discover)) => (Vec::new(), discovery(scope, discover, resolver)),
+        (Some(list), Some(discover)) => {
+            let problem = scope.problem(&discover.span, "both `targets` and `discover`", "found here");
+            let problem = problem.note(format!("listed at {}", scope.place(&list.span)));
+            scope.report(problem.help(Some(
+                "keep one of them: fixed and discovered targets need an upstream each".to_owned(),
+            )));
+            (Vec::new(), None)
+        }
+        (None, None) => {
+            if !scope.is_unread(&table.span, "discover") {
+                let help = "write for example `targets = [\"http://127.0.0.1:9001\"]`, \
+                    or `discover = \"dns:users.internal:8080\"`";
+                scope.missing(&table.span, "targets", help);
+            }
+            (Vec::new(), None)
+        }
     }
+}
+
+/// Targets that are listed: in the configuration, or in a file of their own.
+pub(crate) fn listed(scope: &Scope<'_>, list: &Located<OneOrMany<Located<Shorthand<file::Target>>>>) -> Vec<Target> {
     let mut targets: Vec<(Target, &Located<_>)> = Vec::new();
     for entry in &list.0 {
         let Some(target) = target(scope, entry) else { continue };
@@ -101,12 +134,7 @@ fn targets(scope: &Scope<'_>, table: &Located<file::Upstream>) -> Vec<Target> {
 
 fn target(scope: &Scope<'_>, entry: &Located<Shorthand<file::Target>>) -> Option<Target> {
     match &entry.value {
-        Shorthand::Short(text) => Some(Target {
-            address: url(scope, text, &entry.span)?,
-            weight: 1,
-            priority: 0,
-            zone: None,
-        }),
+        Shorthand::Short(text) => Some(Target::at(url(scope, text, &entry.span)?)),
         Shorthand::Long(table) => {
             let weight = scope.number("weight", table.weight.as_ref(), 1..=1_000, 1);
             let priority = scope.number("priority", table.priority.as_ref(), 0..=100, 0);

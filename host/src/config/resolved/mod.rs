@@ -1,6 +1,7 @@
 //! The configuration, checked: what the rest of the gateway builds itself from. Nothing in here can be invalid.
 
 mod balance;
+mod discovery;
 mod filter;
 mod health;
 mod listener;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use balance::{Balance, HashKey, Sticky};
+pub use discovery::{Asking, Consul, Discovery, DiscoverySource, Kubernetes, Roots, ServicePort, Token};
 pub use filter::{FilterLimits, FilterUse, Grants, OnFailure, Plugin, PluginSource, Quarantine};
 pub use health::{Eject, Health, Probe};
 pub use listener::{ClientCertificates, ListenAddress, Listener, Tls, TlsVersion};

@@ -1,11 +1,12 @@
 //! `[upstream.NAME]`.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Balance, Eject, Health, Sticky};
+use super::{Balance, Discovery, Eject, Health, Sticky};
 use crate::config::units::Share;
 
 /// `[upstream.NAME]`
@@ -13,8 +14,12 @@ use crate::config::units::Share;
 pub struct Upstream {
     /// Its name.
     pub name: String,
-    /// At least one.
+    /// Those listed; none where they are discovered.
     pub targets: Vec<Target>,
+    /// Where its targets are found, if they are not listed.
+    pub discovery: Option<Discovery>,
+    /// Who is asked for the names of targets; none: the system's resolver.
+    pub resolver: Option<SocketAddr>,
     /// How a target is chosen.
     pub balance: Balance,
     /// A cookie names the target that a client is sent to.
@@ -65,6 +70,18 @@ pub struct Target {
     pub zone: Option<Arc<str>>,
 }
 
+impl Target {
+    /// A target with all else as by default.
+    pub(crate) fn at(address: Address) -> Target {
+        Target {
+            address,
+            weight: 1,
+            priority: 0,
+            zone: None,
+        }
+    }
+}
+
 /// Where a target listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
@@ -77,6 +94,25 @@ pub enum Address {
     },
     /// `unix:/run/users.sock`
     Unix(Arc<Path>),
+}
+
+impl Address {
+    /// The host's name, where it has to be resolved.
+    pub(crate) fn name(&self) -> Option<(&Arc<str>, u16)> {
+        match self {
+            Address::Tcp { host, port } if host.parse::<IpAddr>().is_err() => Some((host, *port)),
+            _ => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Address {
+        Address::Tcp {
+            host: address.ip().to_string().into(),
+            port: address.port(),
+        }
+    }
 }
 
 /// As in metrics and log: `users.internal:8080`, `[::1]:8080`, `unix:/run/users.sock`.

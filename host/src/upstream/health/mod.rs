@@ -31,7 +31,7 @@ pub(super) async fn probe(state: &Arc<UpstreamState>, metrics: &Metrics) {
         changes.mark_unchanged();
         let targets = state.targets();
         probed.follow(state, &targets, settings, metrics);
-        if !targets.is_empty() && targets.iter().all(|listed| listed.state.health() != Health::New) {
+        if state.is_known(Awaited::Targets) && targets.iter().all(|listed| listed.state.health() != Health::New) {
             state.settle(Awaited::Probes);
         }
         // The sender lives as long as `state`.
@@ -83,10 +83,16 @@ async fn probe_target(state: Arc<UpstreamState>, listed: Listed, settings: resol
     };
     let (passed, failed) = (counter("ok"), counter("failed"));
     let mut judge = Judge::default();
+    // A name has to be resolved first: that it is not yet says nothing of the target.
+    let mut changes = state.changes();
+    while !listed.state.addresses.are_known() {
+        // The sender lives as long as `state`.
+        let _ = changes.changed().await;
+    }
     // The first probe is at once. The second spreads those that were started together.
     let mut pause = settings.every.mul_f64(fastrand::f64());
     loop {
-        let asked = probe::ask(&listed.target, &state.settings, &settings);
+        let asked = probe::ask(&listed, &state.settings, &settings);
         let answer = timeout(settings.timeout, asked)
             .await
             .unwrap_or(Err(ProbeError::Timeout));

@@ -10,8 +10,9 @@ use tokio::time::timeout;
 
 use super::grpc;
 use crate::body::Body;
-use crate::config::resolved::{Address, Health, Probe, Target, Upstream};
+use crate::config::resolved::{Address, Health, Probe, Upstream};
 use crate::upstream::connect::{ConnectError, Connection, connect};
+use crate::upstream::state::Listed;
 
 /// Bytes of an answer that are read away, and for how long.
 const REST: usize = 64 << 10;
@@ -37,7 +38,10 @@ pub(super) enum ProbeError {
 }
 
 /// Asks a target, on a connection of its own: that it accepts new ones is part of its health.
-pub(super) async fn ask(target: &Target, upstream: &Upstream, settings: &Health) -> Result<(), ProbeError> {
+pub(super) async fn ask(listed: &Listed, upstream: &Upstream, settings: &Health) -> Result<(), ProbeError> {
+    let Listed { target, state } = listed;
+    let moved = settings.port.map(|port| state.addresses.with_port(port));
+    let addresses = moved.as_ref().unwrap_or(&state.addresses);
     let address = match (&target.address, settings.port) {
         (Address::Tcp { host, .. }, Some(port)) => &Address::Tcp {
             host: host.clone(),
@@ -50,7 +54,7 @@ pub(super) async fn ask(target: &Target, upstream: &Upstream, settings: &Health)
         Probe::Grpc { .. } => true,
         Probe::Tcp => false,
     };
-    let connection = connect(address, http2, settings.timeout).await?;
+    let connection = connect(address, addresses, http2, settings.timeout).await?;
     match &settings.probe {
         Probe::Tcp => Ok(()),
         Probe::Http { path, host, statuses } => {
