@@ -11,6 +11,8 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::backend::mirror::{Copied, Teed};
+use crate::backend::proxy::Recorded;
 use crate::pipeline::body::Transformed;
 use crate::rejection::Rejection;
 use crate::server::activity::Activity;
@@ -32,6 +34,12 @@ pub(crate) enum Body {
     Transformed(Box<Transformed>),
     /// None at all, since the target goes on in another protocol.
     Upgraded(Box<Upgraded>),
+    /// Another body, kept while it is read so that it can be sent again.
+    Recorded(Box<Recorded>),
+    /// Another body, copied for a mirror while it is read.
+    Teed(Box<Teed>),
+    /// Such a copy.
+    Copied(Box<Copied>),
 }
 
 /// Why a body broke off.
@@ -51,6 +59,9 @@ pub(crate) enum BodyError {
     UpstreamStalled,
     #[error("a filter failed on the body")]
     FilterFailed,
+    /// The request that it is the body of was given up for another one of the same.
+    #[error("the request was given up")]
+    Superseded,
 }
 
 impl BodyError {
@@ -61,7 +72,7 @@ impl BodyError {
             BodyError::Malformed => Rejection::BadRequest("the body is malformed"),
             BodyError::ClientGone => Rejection::ClientGone,
             BodyError::ClientStalled => Rejection::RequestTimeout,
-            BodyError::UpstreamReset => Rejection::UpstreamReset,
+            BodyError::UpstreamReset | BodyError::Superseded => Rejection::UpstreamReset,
             BodyError::UpstreamStalled => Rejection::UpstreamTimeout,
             BodyError::FilterFailed => Rejection::FilterFailed,
         }
@@ -74,7 +85,7 @@ impl BodyError {
             BodyError::Malformed => "bad-request",
             BodyError::ClientGone => "client-gone",
             BodyError::ClientStalled => "request-timeout",
-            BodyError::UpstreamReset => "upstream-reset",
+            BodyError::UpstreamReset | BodyError::Superseded => "upstream-reset",
             BodyError::UpstreamStalled => "upstream-timeout",
             BodyError::FilterFailed => "filter-failed",
         }
@@ -96,8 +107,14 @@ impl Body {
         match self {
             Body::Empty => Some(Body::Empty),
             Body::Full(bytes, trailers) => Some(Body::Full(bytes.clone(), trailers.clone())),
+            Body::Recorded(recorded) => recorded.again().map(|again| Body::Recorded(Box::new(again))),
             _ => None,
         }
+    }
+
+    /// Whether all of it is here, so that several may read it at once.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Body::Empty | Body::Full(..))
     }
 }
 
@@ -120,6 +137,9 @@ impl HttpBody for Body {
             Body::Client(client) => client.poll_frame(cx),
             Body::Upstream(upstream) => upstream.poll_frame(cx),
             Body::Transformed(transformed) => transformed.poll_frame(cx),
+            Body::Recorded(recorded) => recorded.poll_frame(cx),
+            Body::Teed(teed) => teed.poll_frame(cx),
+            Body::Copied(copied) => copied.poll_frame(cx),
         }
     }
 
@@ -130,6 +150,9 @@ impl HttpBody for Body {
             Body::Client(client) => client.incoming.is_end_stream(),
             Body::Upstream(upstream) => upstream.is_end_stream(),
             Body::Transformed(_) => false,
+            Body::Recorded(recorded) => recorded.is_end_stream(),
+            Body::Teed(teed) => teed.is_end_stream(),
+            Body::Copied(copied) => copied.is_end_stream(),
         }
     }
 
@@ -141,6 +164,9 @@ impl HttpBody for Body {
             Body::Client(client) => client.incoming.size_hint(),
             Body::Upstream(upstream) => upstream.size_hint(),
             Body::Transformed(_) => SizeHint::default(),
+            Body::Recorded(recorded) => recorded.size_hint(),
+            Body::Teed(teed) => teed.size_hint(),
+            Body::Copied(copied) => copied.size_hint(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::config::resolved::{
     Config, FilterLimits, FilterUse, Listener, Plugin as PluginSettings, PluginSource, Route,
@@ -15,7 +16,7 @@ use crate::config::resolved::{
 use crate::config::{Problem, Problems, check_settings, settings_error};
 use crate::pipeline::QuarantineState;
 use crate::router::Router;
-use crate::telemetry::metrics::{FILTER_QUARANTINED, FilterCounters, Metrics, UPSTREAM_TARGETS};
+use crate::telemetry::metrics::{FILTER_QUARANTINED, FilterCounters, Metrics, UPSTREAM_BREAKER, UPSTREAM_TARGETS};
 use crate::tls::ListenerTls;
 use crate::upstream::UpstreamState;
 use crate::wasm::capabilities::Services;
@@ -159,8 +160,8 @@ impl Gateway {
         }
     }
 
-    /// Shows the health of this gateway's filters and targets, and no others, in the metrics, and failures of filters from 0
-    /// on.
+    /// Shows the health of this gateway's filters, upstreams and targets, and no others, in the metrics, and failures of
+    /// filters from 0 on.
     pub fn publish(&self, metrics: &Metrics) {
         metrics.forget_previous();
         for upstream in &self.upstreams {
@@ -184,8 +185,15 @@ impl Gateway {
             ];
             metrics.reading(FILTER_QUARANTINED, labels, move || u64::from(state.is_on()));
         }
-        for upstream in &self.upstreams {
-            upstream.publish_health(metrics);
+        for state in &self.upstreams {
+            state.publish_health(metrics);
+            if state.breaker.is_some() {
+                let (labels, state) = (vec![("upstream", state.settings.name.as_str().into())], state.clone());
+                metrics.reading(UPSTREAM_BREAKER, labels, move || {
+                    let stands = state.breaker.as_ref().map(|breaker| breaker.stands(Instant::now()));
+                    stands.map_or(0, |stands| stands as u64)
+                });
+            }
         }
     }
 

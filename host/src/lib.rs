@@ -12,6 +12,7 @@ mod admin;
 mod backend;
 mod body;
 mod file_watch;
+mod grpc;
 pub mod pipeline;
 pub mod rejection;
 mod reload;

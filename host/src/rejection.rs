@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
+use crate::grpc;
 use crate::pipeline::{ExchangeId, Reply};
 
 /// A failure that ends an exchange, or keeps one from beginning.
@@ -54,6 +55,15 @@ pub enum Rejection {
     UpstreamTimeout,
     /// The route's time is over.
     Deadline,
+    /// As much is asked of the upstream already as may be.
+    UpstreamBusy,
+    /// The upstream has failed too often, and is left alone for a while.
+    CircuitOpen {
+        /// Until it is asked again.
+        retry_after: std::time::Duration,
+    },
+    /// What the route's `fault` says.
+    Fault(StatusCode),
 }
 
 impl Rejection {
@@ -106,14 +116,17 @@ impl Rejection {
             Rejection::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Rejection::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::FilterFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Rejection::FilterQuarantined { .. } | Rejection::Overloaded | Rejection::NoTarget => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Rejection::FilterQuarantined { .. }
+            | Rejection::Overloaded
+            | Rejection::NoTarget
+            | Rejection::UpstreamBusy
+            | Rejection::CircuitOpen { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Rejection::ResponseTooLarge
             | Rejection::UpstreamConnect
             | Rejection::UpstreamReset
             | Rejection::UpstreamMalformed => StatusCode::BAD_GATEWAY,
             Rejection::UpstreamTimeout | Rejection::Deadline => StatusCode::GATEWAY_TIMEOUT,
+            Rejection::Fault(status) => *status,
         }
     }
 
@@ -141,6 +154,9 @@ impl Rejection {
             Rejection::UpstreamMalformed => "upstream-malformed",
             Rejection::UpstreamTimeout => "upstream-timeout",
             Rejection::Deadline => "deadline",
+            Rejection::UpstreamBusy => "upstream-busy",
+            Rejection::CircuitOpen { .. } => "circuit-open",
+            Rejection::Fault(_) => "fault",
         }
     }
 
@@ -167,6 +183,9 @@ impl Rejection {
             Rejection::UpstreamMalformed => "The service's answer is malformed",
             Rejection::UpstreamTimeout => "The service took too long to answer",
             Rejection::Deadline => "The request took too long to answer",
+            Rejection::UpstreamBusy => "The service is overloaded",
+            Rejection::CircuitOpen { .. } => "The service is not available at present",
+            Rejection::Fault(_) => "The request failed on purpose",
         }
     }
 
@@ -193,10 +212,10 @@ impl Rejection {
             Rejection::MethodNotAllowed(allow) => {
                 headers.insert(header::ALLOW, allow.clone());
             }
-            Rejection::FilterQuarantined { retry_after } => {
+            Rejection::FilterQuarantined { retry_after } | Rejection::CircuitOpen { retry_after } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs() + 1));
             }
-            Rejection::Overloaded => {
+            Rejection::Overloaded | Rejection::UpstreamBusy => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
             }
             _ => {}
@@ -205,6 +224,37 @@ impl Rejection {
             status,
             headers,
             body: Bytes::from(problem.to_string()),
+        }
+    }
+
+    /// The same for a gRPC call: an answer that consists of its trailers, with the id in its message.
+    pub(crate) fn grpc_reply(&self, id: ExchangeId) -> Reply {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, grpc::MEDIA_TYPE);
+        headers.insert(grpc::GRPC_STATUS, HeaderValue::from(self.grpc_status()));
+        let message = format!("{} ({}, {id})", self.title(), self.outcome());
+        headers.insert(grpc::GRPC_MESSAGE, grpc::message(&message));
+        Reply {
+            status: StatusCode::OK,
+            headers,
+            body: Bytes::new(),
+        }
+    }
+
+    /// The code for a gRPC call: that of the status (`http-grpc-status-mapping.md` of the gRPC project), but for failures
+    /// that gRPC has a code of its own for.
+    fn grpc_status(&self) -> u16 {
+        match self {
+            Rejection::Deadline => 4,
+            Rejection::BodyTooLarge | Rejection::HeadersTooLarge | Rejection::ResponseTooLarge => 8,
+            _ => match self.status().as_u16() {
+                400 => 13,
+                401 => 16,
+                403 => 7,
+                404 => 12,
+                429 | 502 | 503 | 504 => 14,
+                _ => 2,
+            },
         }
     }
 }
@@ -263,6 +313,25 @@ mod tests {
         assert_eq!(problem["id"], id.to_string());
         assert_eq!(problem["code"], "bad-request");
         assert_eq!(problem["detail"], "two Host fields");
+    }
+
+    #[test]
+    fn a_grpc_call_is_refused_in_trailers_with_its_own_code() {
+        let id = ExchangeId::draw();
+        for (rejection, status) in [
+            (Rejection::NoRoute, "12"),
+            (Rejection::Deadline, "4"),
+            (Rejection::UpstreamTimeout, "14"),
+            (Rejection::BodyTooLarge, "8"),
+            (Rejection::FilterFailed, "2"),
+            (Rejection::Fault(StatusCode::FORBIDDEN), "7"),
+        ] {
+            let reply = rejection.grpc_reply(id);
+            assert_eq!((reply.status.as_u16(), &reply.body[..]), (200, &b""[..]));
+            assert_eq!(reply.headers["grpc-status"], status, "{rejection:?}");
+            let message = reply.headers["grpc-message"].to_str().unwrap();
+            assert!(message.contains(&id.to_string()), "{message}");
+        }
     }
 
     #[test]

@@ -4,18 +4,25 @@
 
 // The path of a request, from the client to the upstream and back.
 mod balancing;
+mod circuit_breaking;
 mod closing_early;
+mod deadlines;
 mod discovery;
 mod ejection;
+mod faults;
 mod fixed;
 mod forwarding;
 mod framing;
 mod health;
+mod hedging;
 mod http2;
+mod mirroring;
 mod paths;
 mod proxying;
+mod retries;
 mod routing;
 mod shipped_configurations;
+mod splits;
 mod sticky;
 mod streaming;
 mod timeouts;

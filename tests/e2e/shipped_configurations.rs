@@ -168,3 +168,37 @@ async fn upstreams_keep_carts_and_browsers_with_their_target_and_fail_over() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn resilience_forgives_a_target_that_is_gone() {
+    let (orders, next, shadow) = (
+        Upstream::echo().await,
+        Upstream::echo().await,
+        Upstream::answering("").await,
+    );
+    let upstreams = [("orders", &orders), ("orders-next", &next), ("shadow", &shadow)];
+    let text = shipped("resilience.toml", &upstreams);
+    // Both targets of `orders` are this upstream now, and a target is listed once.
+    let text = text.replacen(
+        &format!(", \"{orders}\""),
+        &format!(", \"http://{}\"", Upstream::absent().await),
+        1,
+    );
+    let gateway = Gateway::start(text).await;
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/orders/7").await.status(), 200);
+        assert_eq!(gateway.get("/prices/7").await.status(), 200);
+    }
+    let left: u64 = orders
+        .last_header("x-request-timeout-ms")
+        .parse()
+        .expect("milliseconds");
+    assert!(left <= 60_000, "{left}");
+
+    let mut outcomes = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        let response = gateway.get("/practice").await;
+        outcomes.insert(response.status());
+    }
+    assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), [200, 503]);
+}

@@ -1,17 +1,28 @@
 //! What answers a route. Each backend turns a request into a response; filters run before and after it.
 
+mod fault;
 pub(crate) mod fixed;
+pub(crate) mod mirror;
 pub(crate) mod proxy;
 pub(crate) mod redirect;
+mod split;
 
 use std::rc::Rc;
 
+pub(crate) use self::fault::Fault;
+use self::mirror::Mirror;
+use self::proxy::{Proxy, UpstreamCounts};
+use self::split::Split;
+use crate::config::resolved::{self, Destination, Retry, Route};
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;
 
 /// A route's backend, on one thread.
 pub(crate) enum Backend {
     /// Forwards to an upstream.
-    Proxy(proxy::Proxy),
+    Proxy(Box<Proxy>),
+    /// Forwards to one of several upstreams.
+    Split(Split),
     /// Sends the client elsewhere.
     Redirect(redirect::Redirect),
     /// Always gives the same response.
@@ -20,16 +31,53 @@ pub(crate) enum Backend {
 
 impl Backend {
     /// The backend that a route was configured with.
-    pub(crate) fn new(settings: &crate::config::resolved::Backend, upstreams: &[Rc<Upstream>]) -> Option<Backend> {
-        use crate::config::resolved::Backend as Settings;
-        Some(match settings {
-            Settings::Proxy { upstream, path, host } => {
-                let upstream = upstreams.get(*upstream)?.clone();
-                Backend::Proxy(proxy::Proxy {
-                    upstream,
-                    path: path.clone(),
-                    host: host.clone(),
-                })
+    pub(crate) fn new(route: &Route, upstreams: &[Rc<Upstream>], metrics: &Metrics, thread: usize) -> Option<Backend> {
+        use resolved::Backend as Settings;
+        Some(match &route.backend {
+            Settings::Proxy { to, path, host, mirror } => {
+                let proxy = |settings: &Destination, mirror: Option<Rc<Mirror>>| {
+                    let upstream = upstreams.get(settings.upstream)?;
+                    let counts = UpstreamCounts::new(&upstream.settings.name, metrics, thread);
+                    Some(Proxy::new(
+                        upstream,
+                        settings,
+                        path.clone(),
+                        host.clone(),
+                        mirror,
+                        counts,
+                    ))
+                };
+                let mirror = match mirror {
+                    None => None,
+                    Some(mirror) => {
+                        // A copy is sent once, or not at all.
+                        let to = Destination {
+                            upstream: mirror.upstream,
+                            weight: 1,
+                            try_timeout: None,
+                            retry: Retry {
+                                tries: 1,
+                                ..Retry::default()
+                            },
+                            own_budget: false,
+                            hedge: None,
+                        };
+                        let proxy = proxy(&to, None)?;
+                        let timeout = route.timeout.max(proxy.upstream.settings.response_timeout);
+                        let mirror = Mirror::new(proxy, mirror.share, timeout, &route.name, metrics, thread);
+                        Some(Rc::new(mirror))
+                    }
+                };
+                match to.as_slice() {
+                    [only] => Backend::Proxy(Box::new(proxy(only, mirror)?)),
+                    several => {
+                        let proxies: Option<Vec<_>> = several
+                            .iter()
+                            .map(|one| Some((one.weight, proxy(one, mirror.clone())?)))
+                            .collect();
+                        Backend::Split(Split::new(proxies?))
+                    }
+                }
             }
             Settings::Redirect { to, status, keep_query } => Backend::Redirect(redirect::Redirect {
                 to: to.clone(),

@@ -8,7 +8,7 @@ use super::output::print;
 use super::run::Failed;
 use super::standard;
 use super::table::table;
-use crate::config::resolved::{Backend, Config, Route};
+use crate::config::resolved::{Backend, Config, Destination, Route};
 use crate::config::{self, Loaded};
 
 #[derive(Debug, Args)]
@@ -84,10 +84,25 @@ fn to_json(config: &Config, route: &Route) -> Value {
 /// `users`, `redirect to https://example.com/{rest}`, `respond 200`
 fn backend(config: &Config, backend: &Backend) -> String {
     match backend {
-        Backend::Proxy { upstream, path, .. } => {
-            let name = config.upstreams.get(*upstream).map_or("-", |upstream| &upstream.name);
+        Backend::Proxy { to, path, .. } => {
+            let name = |one: &Destination| {
+                config
+                    .upstreams
+                    .get(one.upstream)
+                    .map_or("-", |upstream| &upstream.name)
+            };
+            let name = match to.as_slice() {
+                [only] => name(only).to_owned(),
+                several => {
+                    let parts: Vec<String> = several
+                        .iter()
+                        .map(|one| format!("{} {}", one.weight, name(one)))
+                        .collect();
+                    parts.join(", ")
+                }
+            };
             path.as_ref()
-                .map_or_else(|| name.to_owned(), |path| format!("{name} at {path}"))
+                .map_or_else(|| name.clone(), |path| format!("{name} at {path}"))
         }
         Backend::Redirect { to, status, .. } => format!("redirect {} to {to}", status.as_u16()),
         Backend::Fixed { status, .. } => format!("respond {}", status.as_u16()),

@@ -193,10 +193,11 @@ fn routes_have_their_filters_in_order_and_their_backend() {
     assert!(matches!(
         &users.backend,
         Backend::Proxy {
-            upstream: 0,
+            to,
             path: Some(_),
-            host: Some(_)
-        }
+            host: Some(_),
+            mirror: None,
+        } if to.len() == 1 && to[0].upstream == 0
     ));
     assert_eq!(moved.matches.len(), 2);
     assert!(matches!(&moved.backend, Backend::Redirect { status, keep_query: false, .. } if status.as_u16() == 301));

@@ -1,8 +1,9 @@
 //! Durations, sizes and shares as people write them: `"250ms"`, `"1.5s"`, `"64KiB"`, `"10MB"`, `"50%"`.
 
+use std::fmt;
 use std::time::Duration;
 
-/// Why a text is no duration or size, and what one looks like.
+/// Why a text is no duration, size or share, and what one looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnitError {
     /// What is wrong: `a duration without a unit`.
@@ -102,7 +103,7 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
 }
 
 /// A part of a whole, in millionths: exact, so that settings can be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Share(u32);
 
 impl Share {
@@ -117,6 +118,23 @@ impl Share {
     /// 0 to 1.
     pub fn fraction(self) -> f64 {
         f64::from(self.0) / f64::from(Share::WHOLE.0)
+    }
+
+    /// 0 to 1,000,000.
+    pub const fn millionths(self) -> u32 {
+        self.0
+    }
+
+    /// True for this share of all calls, at random.
+    pub fn draw(self) -> bool {
+        self >= Share::WHOLE || (self.0 > 0 && fastrand::u32(0..Share::WHOLE.0) < self.0)
+    }
+}
+
+/// As it is written: `20%`, `0.5%`.
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", f64::from(self.0) / 10_000.0)
     }
 }
 
@@ -236,6 +254,19 @@ mod tests {
         ] {
             assert!(share(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_share_is_drawn_as_often_as_it_says() {
+        let drawn = |share: Share| (0..10_000).filter(|_| share.draw()).count();
+        assert_eq!((drawn(Share::default()), drawn(Share::WHOLE)), (0, 10_000));
+        assert!((2_600..3_400).contains(&drawn(Share::percent(30))));
+    }
+
+    #[test]
+    fn a_share_is_shown_as_it_is_written() {
+        assert_eq!(Share::percent(20).to_string(), "20%");
+        assert_eq!(share("0.5%").map(|share| share.to_string()), Ok("0.5%".to_owned()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use percent_encoding::percent_decode_str;
 
 use super::edit::{Edit, HeaderEdit};
+use crate::grpc;
 use crate::router::Params;
 use crate::tls::ClientCertificate;
 
@@ -51,6 +52,10 @@ pub struct Exchange {
     pub started: Instant,
     /// When its route's time is over.
     pub deadline: Instant,
+    /// Whether it is a gRPC call.
+    pub grpc: bool,
+    /// When a gRPC call as a whole is to be over, where its caller or its route says so.
+    pub call_deadline: Option<Instant>,
     /// Bytes of request body read so far.
     pub request_bytes: u64,
     /// Bytes of response body sent so far.
@@ -86,6 +91,8 @@ pub struct RouteInfo {
     pub name: Arc<str>,
     /// From a request's head to its response's.
     pub timeout: Duration,
+    /// Whether somebody wrote it down: then it holds for a gRPC call as a whole.
+    pub timeout_written: bool,
 }
 
 /// Bytes that the filters of one exchange may add to its headers and notes together.
@@ -95,6 +102,7 @@ static NOWHERE: LazyLock<Arc<RouteInfo>> = LazyLock::new(|| {
     Arc::new(RouteInfo {
         name: "".into(),
         timeout: Duration::from_secs(60),
+        timeout_written: false,
     })
 });
 
@@ -114,6 +122,8 @@ impl Exchange {
         client: IpAddr,
         started: Instant,
     ) -> Box<Exchange> {
+        // It needs HTTP/2.
+        let grpc = parts.version == Version::HTTP_2 && grpc::is_call(&parts.headers);
         Box::new(Exchange {
             method: parts.method,
             matched: target.clone(),
@@ -125,6 +135,8 @@ impl Exchange {
             upgrade: None,
             response: ResponseHead::default(),
             deadline: started + route.timeout,
+            grpc,
+            call_deadline: None,
             route,
             params,
             client,

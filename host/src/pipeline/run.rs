@@ -305,7 +305,12 @@ pub(crate) fn answer(exchange: &mut Exchange, reply: Reply) -> Body {
 /// Puts the gateway's own error in the place of whatever response there was.
 pub(crate) fn reject(exchange: &mut Exchange, rejection: &Rejection, outcome: &mut Outcome) -> Body {
     *outcome = Outcome::Rejected(rejection.outcome());
-    let reply = rejection.reply(exchange.id());
+    let id = exchange.id();
+    let reply = if exchange.grpc {
+        rejection.grpc_reply(id)
+    } else {
+        rejection.reply(id)
+    };
     answer(exchange, reply)
 }
 

@@ -1,5 +1,6 @@
 //! The end of an exchange, however it comes about: counted, logged, and told to the filters that asked for it.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,14 +10,13 @@ use hyper::body::Incoming;
 
 use super::connection::Connection;
 use super::view::{RouteView, View};
-use crate::backend::Backend;
 use crate::backend::proxy::{Proxy, Terms};
 use crate::body::{Body, BodyError, ClientBodyState};
 use crate::config::resolved::Timeouts;
 use crate::pipeline::{Exchange, ExchangeId, ResponseHead};
 use crate::rejection::{CLIENT_GONE, Outcome, Rejection};
 use crate::telemetry::access_log::{Line, Notes, timestamp};
-use crate::upstream::Target;
+use crate::upstream::{Permit, Target, Upstream};
 
 /// An exchange that will be completed when this is dropped: with the response's body, or before, when the client has gone.
 pub(super) struct Completion {
@@ -26,8 +26,10 @@ pub(super) struct Completion {
     exchange: Box<Exchange>,
     outcome: Outcome,
     client_body: Option<Rc<ClientBodyState>>,
-    forwarded: bool,
+    upstream: Option<Rc<Upstream>>,
     target: Option<Rc<Target>>,
+    attempts: Cell<u32>,
+    permit: Option<Permit>,
     sent: Sent,
 }
 
@@ -56,8 +58,10 @@ impl Completion {
             exchange,
             outcome: Outcome::Ok,
             client_body: None,
-            forwarded: false,
+            upstream: None,
             target: None,
+            attempts: Cell::new(0),
+            permit: None,
             sent: Sent::Nothing,
         }
     }
@@ -73,7 +77,7 @@ impl Completion {
 
     /// Has the upstream answer: the response's head goes into the exchange, its body is given.
     pub(super) async fn forward(&mut self, proxy: &Proxy, body: Body) -> Result<Body, Rejection> {
-        self.forwarded = true;
+        self.upstream = Some(proxy.upstream.clone());
         let exchange = &mut *self.exchange;
         self.connection
             .forwarder
@@ -88,6 +92,8 @@ impl Completion {
             keep_fields: self.route.pipeline.reads_request_later(),
             alarm: &self.connection.alarm,
             asked: &mut self.target,
+            attempts: &self.attempts,
+            permit: &mut self.permit,
         };
         proxy.forward(exchange, body, terms).await
     }
@@ -147,10 +153,7 @@ impl Completion {
     fn log(&mut self) {
         let id = self.exchange.id().to_string();
         let exchange = &self.exchange;
-        let upstream = match &self.route.backend {
-            Some(Backend::Proxy(proxy)) if self.forwarded => Some(proxy.upstream.settings.name.as_str()),
-            _ => None,
-        };
+        let upstream = self.upstream.as_ref().map(|upstream| upstream.settings.name.as_str());
         self.view.access_log.write(&Line {
             time: timestamp(),
             id,
@@ -166,6 +169,7 @@ impl Completion {
             response_bytes: exchange.response_bytes,
             upstream,
             target: self.target.as_ref().map(|target| &*target.name),
+            attempts: upstream.map(|_| self.attempts.get()),
             protocol: protocol(exchange.version),
             notes: Notes(&exchange.notes),
         });
@@ -230,6 +234,7 @@ pub(super) fn record_refusal(connection: &Connection, rejection: &Rejection, id:
         response_bytes: 0,
         upstream: None,
         target: None,
+        attempts: None,
         protocol: protocol(Version::HTTP_11),
         notes: Notes(&[]),
     });

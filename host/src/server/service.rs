@@ -193,11 +193,21 @@ async fn run(completion: &mut Completion, body: Body) -> Body {
 }
 
 /// The response: the backend's, or whatever a filter turned back with.
-async fn backend(route: &RouteView, completion: &mut Completion, verdict: Verdict) -> Body {
+async fn backend(route: &RouteView, completion: &mut Completion, mut verdict: Verdict) -> Body {
+    if let Some(fault) = &route.fault
+        && matches!(verdict, Verdict::Pass(_))
+        && let Err(rejection) = Box::pin(fault.strike(completion.exchange().deadline)).await
+    {
+        verdict = Verdict::Reject(rejection);
+    }
     let answered = match (verdict, &route.backend) {
         (Verdict::Pass(body), Some(Backend::Proxy(proxy))) => {
             completion.forward(proxy, body).await.map(|body| (body, Outcome::Ok))
         }
+        (Verdict::Pass(body), Some(Backend::Split(split))) => match split.choose() {
+            Some(proxy) => completion.forward(proxy, body).await.map(|body| (body, Outcome::Ok)),
+            None => Err(Rejection::NoRoute),
+        },
         (Verdict::Pass(_), Some(Backend::Redirect(redirect))) => {
             let exchange = completion.exchange();
             redirect

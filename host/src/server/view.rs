@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use crate::backend::Backend;
 use crate::backend::fixed::Fixed;
 use crate::backend::redirect::Redirect;
+use crate::backend::{Backend, Fault};
 use crate::config::resolved::Listener;
 use crate::gateway::{Gateway, GatewayFilter, GatewayRoute};
 use crate::pipeline::{Labels, Pipeline, RouteInfo, Stage};
@@ -49,6 +49,8 @@ pub(crate) struct RouteView {
     pub(crate) pipeline: Pipeline,
     /// None for requests that no route matches.
     pub(crate) backend: Option<Backend>,
+    /// What goes wrong on purpose.
+    pub(crate) fault: Option<Fault>,
     /// Bytes of a request's body at most.
     pub(crate) body_size: Option<u64>,
     /// The protocols that its clients may go on in.
@@ -69,9 +71,11 @@ impl RouteView {
             info: Arc::new(RouteInfo {
                 name: name.clone(),
                 timeout: Duration::from_secs(60),
+                timeout_written: false,
             }),
             pipeline: Pipeline::new(Vec::new()),
             backend,
+            fault: None,
             body_size: None,
             upgrades: Vec::new(),
             counters: RouteCounters::new(metrics, thread, name),
@@ -147,9 +151,13 @@ impl View {
             info: Arc::new(RouteInfo {
                 name: settings.name.clone(),
                 timeout: settings.timeout,
+                timeout_written: settings.timeout_written,
             }),
             pipeline,
-            backend: Backend::new(&settings.backend, &self.upstreams),
+            backend: Backend::new(settings, &self.upstreams, &shared.metrics, thread),
+            fault: settings
+                .fault
+                .map(|fault| Fault::new(fault, &settings.name, &shared.metrics, thread)),
             body_size: settings
                 .body_size
                 .unwrap_or(self.gateway.config.server.limits.body_size),

@@ -33,6 +33,9 @@ pub(crate) struct Line<'a> {
     pub(crate) upstream: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<&'a str>,
+    /// How often a target was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attempts: Option<u32>,
     pub(crate) protocol: &'static str,
     /// What filters noted.
     #[serde(skip_serializing_if = "Notes::is_empty")]

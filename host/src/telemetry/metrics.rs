@@ -48,6 +48,20 @@ pub(crate) const UPSTREAM_PROBES: &str = "portcullis_upstream_probes";
 pub(crate) const DISCOVERY_UPDATES: &str = "portcullis_discovery_updates";
 /// Targets that are listed or discovered, by upstream.
 pub(crate) const UPSTREAM_TARGETS: &str = "portcullis_upstream_targets";
+/// Requests sent upstream again, by upstream and reason.
+pub(crate) const UPSTREAM_RETRIES: &str = "portcullis_upstream_retries";
+/// Requests that were not sent again, or not beside another one, since the budget was used up; by upstream.
+pub(crate) const UPSTREAM_OVER_BUDGET: &str = "portcullis_upstream_retries_over_budget";
+/// Requests sent beside others, and how many of them won; by upstream and result.
+pub(crate) const UPSTREAM_HEDGES: &str = "portcullis_upstream_hedges";
+/// Requests refused for an upstream's sake, by upstream and reason.
+pub(crate) const UPSTREAM_REFUSED: &str = "portcullis_upstream_refused";
+/// An upstream's breaker: 0 closed, 1 half-open, 2 open.
+pub(crate) const UPSTREAM_BREAKER: &str = "portcullis_upstream_breaker";
+/// Copies of requests, by route, upstream and result.
+pub(crate) const MIRRORED: &str = "portcullis_mirrored_requests";
+/// Requests delayed or failed on purpose, by route and kind.
+pub(crate) const FAULTS: &str = "portcullis_faults";
 /// Reloads of the configuration, by result.
 pub(crate) const RELOADS: &str = "portcullis_reloads";
 /// Lines that the access log could not take.
@@ -79,6 +93,16 @@ const HELP: &[(&str, &str)] = &[
     (UPSTREAM_PROBES, "Probes of targets"),
     (DISCOVERY_UPDATES, "Answers of what targets are discovered by"),
     (UPSTREAM_TARGETS, "Targets that are listed or discovered"),
+    (UPSTREAM_RETRIES, "Requests sent upstream again"),
+    (
+        UPSTREAM_OVER_BUDGET,
+        "Requests not repeated since the budget was used up",
+    ),
+    (UPSTREAM_HEDGES, "Requests sent beside others"),
+    (UPSTREAM_REFUSED, "Requests refused for an upstream's sake"),
+    (UPSTREAM_BREAKER, "An upstream's breaker: 0 closed, 1 half-open, 2 open"),
+    (MIRRORED, "Copies of requests"),
+    (FAULTS, "Requests delayed or failed on purpose"),
     (RELOADS, "Reloads of the configuration"),
     (ACCESS_LOG_DROPPED, "Lines that the access log could not take"),
 ];

@@ -9,6 +9,7 @@ mod affinity;
 mod alarm;
 mod balance;
 mod body;
+mod breaker;
 mod choice;
 mod connect;
 mod dial;
@@ -18,9 +19,11 @@ mod groups;
 mod health;
 mod last_head;
 mod latency;
+mod load;
 mod lot;
 mod maglev;
 mod pool;
+mod retry_budget;
 mod slow_start;
 mod state;
 mod sticky;
@@ -34,14 +37,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::affinity::Affinity;
+pub(crate) use self::affinity::Affinity;
 pub(crate) use self::alarm::Alarm;
 pub(crate) use self::body::UpstreamBody;
+pub(crate) use self::breaker::{Breaker, Stands};
 use self::choice::Choice;
 pub(crate) use self::connect::{ConnectError, Kept};
+pub(crate) use self::load::{Load, Permit};
 pub(crate) use self::pool::Lease;
+pub(crate) use self::retry_budget::RetryBudget;
 pub(crate) use self::state::UpstreamState;
-pub(crate) use self::target::{InFlight, Target};
+pub(crate) use self::target::{Asked, InFlight, Target};
 pub(crate) use self::tending::Tending;
 pub(crate) use self::upgraded::{Duplex, Released, Upgraded};
 use crate::config::resolved;
@@ -51,6 +57,8 @@ use crate::telemetry::metrics::Metrics;
 /// An upstream as one thread uses it.
 pub(crate) struct Upstream {
     pub(crate) settings: Arc<resolved::Upstream>,
+    /// What routes share that have no budget of their own.
+    pub(crate) retry_budget: Rc<RetryBudget>,
     state: Arc<UpstreamState>,
     /// The version of the state that the choice was made of.
     version: Cell<u64>,
@@ -72,6 +80,7 @@ impl Upstream {
         let version = state.version();
         Rc::new(Upstream {
             settings: state.settings.clone(),
+            retry_budget: Rc::new(RetryBudget::new(&state.settings.resilience.retry)),
             state: state.clone(),
             version: Cell::new(version),
             choice: RefCell::new(Choice::new(state, &known, metrics, thread)),
@@ -88,6 +97,16 @@ impl Upstream {
     /// What of a request speaks for one target. To be asked before its fields are sent away.
     pub(crate) fn affinity(&self, exchange: &Exchange) -> Affinity {
         Affinity::of(exchange, &self.settings)
+    }
+
+    /// What says whether anything may be sent at all.
+    pub(crate) fn breaker(&self) -> Option<&Breaker> {
+        self.state.breaker.as_ref()
+    }
+
+    /// What is under way on all threads.
+    pub(crate) fn load(&self) -> &Arc<Load> {
+        &self.state.load
     }
 
     /// The next target to ask that is none of `tried`.
@@ -150,7 +169,7 @@ pub(crate) mod tests {
             idle_timeout: Duration::from_secs(1),
             keep: 1,
             keep_for: Duration::from_secs(1),
-            tries: 1,
+            resilience: resolved::Resilience::default(),
         }
     }
 

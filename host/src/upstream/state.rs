@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::breaker::Breaker;
+use super::load::Load;
 use super::maglev::Tables;
 use super::slow_start;
 use super::target_state::{Health, TargetState, now};
@@ -20,6 +22,9 @@ use crate::config::resolved::{self, Target};
 #[derive(Debug)]
 pub(crate) struct UpstreamState {
     pub(crate) settings: Arc<resolved::Upstream>,
+    /// None where there is to be none.
+    pub(crate) breaker: Option<Breaker>,
+    pub(crate) load: Arc<Load>,
     targets: ArcSwap<Vec<Listed>>,
     version: AtomicU64,
     changes: watch::Sender<()>,
@@ -72,6 +77,9 @@ impl UpstreamState {
         let awaited = awaited.fold(0, |bits, (what, _)| bits | *what as u8);
         Arc::new(UpstreamState {
             settings: settings.clone(),
+            breaker: settings.resilience.breaker.map(Breaker::new),
+            // What is under way ends under the new settings.
+            load: previous.map(|previous| previous.load.clone()).unwrap_or_default(),
             targets: ArcSwap::from_pointee(targets),
             version: AtomicU64::new(1),
             changes: watch::Sender::new(()),

@@ -4,7 +4,7 @@ use http::HeaderValue;
 use serde::Serialize;
 
 use super::request::Asked;
-use crate::config::resolved::{self, Config, Route};
+use crate::config::resolved::{self, Config, Mirror, Route};
 use crate::router::{Lookup, Params};
 
 /// A route's backend, with this request's parameters filled in.
@@ -13,18 +13,16 @@ use crate::router::{Lookup, Params};
 pub(super) enum Backend {
     /// Forwards it.
     Proxy {
-        /// The upstream's name.
-        upstream: String,
-        balance: String,
-        http: &'static str,
-        /// Where the targets are found, if they are not listed.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        discover: Option<String>,
-        targets: Vec<Target>,
-        /// Path and query that the target sees.
-        path: String,
-        /// The host that the target sees; none where the request's is not known.
-        host: Option<String>,
+        #[serde(flatten)]
+        to: Upstream,
+        #[serde(flatten)]
+        sends: Sends,
+    },
+    /// Forwards it to one of several upstreams.
+    Split {
+        to: Vec<Part>,
+        #[serde(flatten)]
+        sends: Sends,
     },
     /// Leads elsewhere.
     Redirect {
@@ -42,6 +40,48 @@ pub(super) enum Backend {
         /// Bytes of its body.
         size: usize,
     },
+}
+
+/// An upstream.
+#[derive(Debug, Serialize)]
+pub(super) struct Upstream {
+    /// The upstream's name.
+    pub(super) upstream: String,
+    pub(super) balance: String,
+    pub(super) http: &'static str,
+    /// Where the targets are found, if they are not listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) discover: Option<String>,
+    pub(super) targets: Vec<Target>,
+}
+
+/// An upstream among several.
+#[derive(Debug, Serialize)]
+pub(super) struct Part {
+    /// Of the route's requests, in percent.
+    pub(super) percent: f64,
+    #[serde(flatten)]
+    pub(super) upstream: Upstream,
+}
+
+/// What a target sees.
+#[derive(Debug, Serialize)]
+pub(super) struct Sends {
+    /// Path and query.
+    pub(super) path: String,
+    /// The host; none where the request's is not known.
+    pub(super) host: Option<String>,
+    /// Who gets copies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mirror: Option<Copies>,
+}
+
+/// Copies for another upstream.
+#[derive(Debug, Serialize)]
+pub(super) struct Copies {
+    pub(super) upstream: String,
+    /// Of the requests: `10%`.
+    pub(super) share: String,
 }
 
 /// One address of an upstream.
@@ -63,8 +103,7 @@ impl Backend {
         params: &Params,
     ) -> Option<Backend> {
         Some(match &route.backend {
-            resolved::Backend::Proxy { upstream, path, host } => {
-                let upstream = config.upstreams.get(*upstream)?;
+            resolved::Backend::Proxy { to, path, host, mirror } => {
                 let path = path.as_ref().map_or_else(
                     || lookup.path.to_owned(),
                     |template| {
@@ -73,14 +112,25 @@ impl Backend {
                         path
                     },
                 );
-                Backend::Proxy {
-                    upstream: upstream.name.clone(),
-                    balance: upstream.balance.to_string(),
-                    http: if upstream.http2 { "2" } else { "1.1" },
-                    discover: upstream.discovery.as_ref().map(|discovery| discovery.written.clone()),
-                    targets: upstream.targets.iter().map(Target::of).collect(),
+                let sends = Sends {
                     path: asked.with_query(&path),
                     host: host.as_ref().or(asked.authority.as_ref()).map(text),
+                    mirror: mirror.as_ref().and_then(|mirror| Copies::of(config, mirror)),
+                };
+                if let [only] = to.as_slice() {
+                    let to = Upstream::of(config.upstreams.get(only.upstream)?);
+                    return Some(Backend::Proxy { to, sends });
+                }
+                let sum: f64 = to.iter().map(|one| f64::from(one.weight)).sum();
+                let parts = to.iter().filter_map(|one| {
+                    Some(Part {
+                        percent: (f64::from(one.weight) * 10_000.0 / sum).round() / 100.0,
+                        upstream: Upstream::of(config.upstreams.get(one.upstream)?),
+                    })
+                });
+                Backend::Split {
+                    to: parts.collect(),
+                    sends,
                 }
             }
             resolved::Backend::Redirect { to, status, keep_query } => {
@@ -104,6 +154,27 @@ impl Backend {
                 headers: headers.iter().map(|(name, _)| name.to_string()).collect(),
                 size: body.len(),
             },
+        })
+    }
+}
+
+impl Upstream {
+    fn of(upstream: &resolved::Upstream) -> Upstream {
+        Upstream {
+            upstream: upstream.name.clone(),
+            balance: upstream.balance.to_string(),
+            http: if upstream.http2 { "2" } else { "1.1" },
+            discover: upstream.discovery.as_ref().map(|discovery| discovery.written.clone()),
+            targets: upstream.targets.iter().map(Target::of).collect(),
+        }
+    }
+}
+
+impl Copies {
+    fn of(config: &Config, mirror: &Mirror) -> Option<Copies> {
+        Some(Copies {
+            upstream: config.upstreams.get(mirror.upstream)?.name.clone(),
+            share: mirror.share.to_string(),
         })
     }
 }

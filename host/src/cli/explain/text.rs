@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::backend::Backend;
+use super::backend::{Backend, Sends, Upstream};
 use super::filter::Filter;
 use super::{Answer, Explanation, Refused, Taken};
 use crate::cli::output::{count, printable, size};
@@ -84,38 +84,19 @@ fn filter(f: &mut fmt::Formatter<'_>, number: usize, filter: &Filter) -> fmt::Re
 
 fn backend(f: &mut fmt::Formatter<'_>, method: &str, backend: &Backend) -> fmt::Result {
     match backend {
-        Backend::Proxy {
-            upstream,
-            balance,
-            http,
-            discover,
-            targets,
-            path,
-            host,
-        } => {
-            writeln!(f, "backend   upstream {upstream}, {balance} over http/{http}")?;
-            if let Some(source) = discover {
-                writeln!(f, "discover  {source}")?;
+        Backend::Proxy { to, sends } => {
+            writeln!(f, "backend   upstream {}", described(to))?;
+            targets(f, to)?;
+            self::sends(f, method, sends)
+        }
+        Backend::Split { to, sends } => {
+            for (number, part) in to.iter().enumerate() {
+                let word = if number == 0 { "backend" } else { "" };
+                let upstream = described(&part.upstream);
+                writeln!(f, "{word:10}{}% to upstream {upstream}", part.percent)?;
+                targets(f, &part.upstream)?;
             }
-            for (number, target) in targets.iter().enumerate() {
-                let label = if number == 0 { "target" } else { "" };
-                write!(f, "{label:10}{}", target.url)?;
-                if target.weight != 1 {
-                    write!(f, ", weight {}", target.weight)?;
-                }
-                if target.priority != 0 {
-                    write!(f, ", priority {}", target.priority)?;
-                }
-                if let Some(zone) = &target.zone {
-                    write!(f, ", zone {zone}")?;
-                }
-                writeln!(f)?;
-            }
-            writeln!(
-                f,
-                "sends     {method} {path}, host {}",
-                host.as_deref().unwrap_or("as the client's")
-            )
+            self::sends(f, method, sends)
         }
         Backend::Redirect { status, location } => writeln!(f, "backend   redirect {status} to {location}"),
         Backend::Respond { status, headers, size } => {
@@ -126,6 +107,44 @@ fn backend(f: &mut fmt::Formatter<'_>, method: &str, backend: &Backend) -> fmt::
                 writeln!(f, "fields    {}", headers.join(", "))
             }
         }
+    }
+}
+
+/// `users, least-request over http/1.1`
+fn described(upstream: &Upstream) -> String {
+    format!(
+        "{}, {} over http/{}",
+        upstream.upstream, upstream.balance, upstream.http
+    )
+}
+
+fn targets(f: &mut fmt::Formatter<'_>, upstream: &Upstream) -> fmt::Result {
+    if let Some(source) = &upstream.discover {
+        writeln!(f, "discover  {source}")?;
+    }
+    for (number, target) in upstream.targets.iter().enumerate() {
+        let label = if number == 0 { "target" } else { "" };
+        write!(f, "{label:10}{}", target.url)?;
+        if target.weight != 1 {
+            write!(f, ", weight {}", target.weight)?;
+        }
+        if target.priority != 0 {
+            write!(f, ", priority {}", target.priority)?;
+        }
+        if let Some(zone) = &target.zone {
+            write!(f, ", zone {zone}")?;
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+fn sends(f: &mut fmt::Formatter<'_>, method: &str, sends: &Sends) -> fmt::Result {
+    let host = sends.host.as_deref().unwrap_or("as the client's");
+    writeln!(f, "sends     {method} {}, host {host}", sends.path)?;
+    match &sends.mirror {
+        Some(mirror) => writeln!(f, "copies    {} to upstream {}", mirror.share, mirror.upstream),
+        None => Ok(()),
     }
 }
 

@@ -10,15 +10,18 @@
 mod only_table;
 
 mod balance;
+mod breaker;
 mod discovery;
 mod filter;
 mod health;
 mod listener;
 mod located;
+mod retry;
 mod route;
 mod server;
 mod shorthand;
 mod text;
+mod traffic;
 mod upstream;
 mod written;
 
@@ -26,6 +29,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use balance::Policy;
+pub(crate) use breaker::{Breaker, UpstreamLimits};
 pub(crate) use discovery::{Discover, Resolver};
 pub(crate) use filter::{Filter, FilterEntry, FilterLimits, FilterRules, OnFailure, Plugin, Quarantine};
 pub(crate) use health::{Health, ProbeKind};
@@ -33,10 +37,12 @@ pub(crate) use listener::{
     Certificate, ClientCertificates, ClientMode, HttpsPort, Listener, ProxyProtocol, Tls, TlsVersion,
 };
 pub(crate) use located::{Located, Named};
+pub(crate) use retry::{Hedge, Retry};
 pub(crate) use route::{Match, Redirect, Respond, Route, ValueMatch};
 pub(crate) use server::{Limits, Log, Server, Timeouts, Wasm};
 pub(crate) use shorthand::{OneOrMany, Shorthand, Switch};
 pub(crate) use text::{Size, SizeOrOff, Text};
+pub(crate) use traffic::{Destination, Fault, Mirror};
 pub(crate) use upstream::{HttpVersion, Target, TargetsFile, Upstream};
 pub(crate) use written::{Table, Written};
 

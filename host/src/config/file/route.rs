@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::shorthand::LongForm;
-use super::{FilterEntry, Located, Named, OneOrMany, Shorthand, SizeOrOff, Text, Written};
+use super::{
+    Destination, Fault, FilterEntry, Hedge, Located, Mirror, Named, OneOrMany, Retry, Shorthand, SizeOrOff, Text,
+    Written,
+};
 
 /// `[[route]]`
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -22,8 +25,8 @@ pub(crate) struct Route {
     pub(crate) matches: Option<Located<OneOrMany<Located<Shorthand<Match>>>>>,
     /// `listeners = ["internal"]`: where it is served. Everywhere by default.
     pub(crate) listeners: Option<Located<OneOrMany<Located<String>>>>,
-    /// `to = "users"`: the upstream that answers.
-    pub(crate) to: Option<Located<String>>,
+    /// `to = "users"`: the upstream that answers, or several with weights: `[{ upstream = "users", weight = 95 }, ..]`.
+    pub(crate) to: Option<Located<OneOrMany<Located<Shorthand<Destination>>>>>,
     /// `rewrite = { path = "/api/{id}", host = "internal.example" }`: what the upstream sees.
     pub(crate) rewrite: Option<Located<Rewrite>>,
     /// `redirect = "https://example.com/{rest}"`, or `{ to = "..", status = 301 }`.
@@ -34,6 +37,16 @@ pub(crate) struct Route {
     pub(crate) filters: Option<Located<Vec<Located<Shorthand<FilterEntry>>>>>,
     /// `timeout = "2s"`: for the whole exchange, filters and all, up to the response's head.
     pub(crate) timeout: Option<Located<Text<Duration>>>,
+    /// `try_timeout = "500ms"`: for one try as a whole; over the upstream's.
+    pub(crate) try_timeout: Option<Located<Text<Duration>>>,
+    /// `retry = { tries = 2 }`, or `"off"`: over the upstream's, key by key.
+    pub(crate) retry: Option<Located<Shorthand<Retry>>>,
+    /// `hedge = { after = "50ms" }`, or `"off"`: over the upstream's.
+    pub(crate) hedge: Option<Located<Shorthand<Hedge>>>,
+    /// `mirror = { to = "shadow", share = "10%" }`: an upstream that gets copies of requests.
+    pub(crate) mirror: Option<Located<Shorthand<Mirror>>>,
+    /// `fault = { delay = "200ms", delay_share = "10%" }`: what goes wrong on purpose.
+    pub(crate) fault: Option<Located<Fault>>,
     /// `body_size = "50MiB"`: of a request body, or `"off"`.
     pub(crate) body_size: Option<Located<Text<SizeOrOff>>>,
     /// `upgrade = ["websocket"]`: protocols that a client may go on in, if the upstream agrees. `[]` is none.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::balance::{HashBy, Policy, Sticky};
 use super::health::{Eject, Health, Off};
 use super::shorthand::LongForm;
-use super::{Discover, Located, OneOrMany, Resolver, Shorthand, Text};
+use super::{Breaker, Discover, Hedge, Located, OneOrMany, Resolver, Retry, Shorthand, Text, UpstreamLimits};
 use crate::config::units::Share;
 
 /// `[upstream.users]`
@@ -48,8 +48,18 @@ pub(crate) struct Upstream {
     pub(crate) keep: Option<Located<i64>>,
     /// `keep_for = "30s"`: how long an idle connection is kept.
     pub(crate) keep_for: Option<Located<Text<Duration>>>,
-    /// `tries = 3`: targets tried, at most, when connecting fails.
-    pub(crate) tries: Option<Located<i64>>,
+    /// `try_timeout = "5s"`: for one try as a whole, up to the response's head.
+    pub(crate) try_timeout: Option<Located<Text<Duration>>>,
+    /// `deadline_header = "x-request-timeout-ms"`: tells targets how long an answer is waited for.
+    pub(crate) deadline_header: Option<Located<String>>,
+    /// `retry = { tries = 3, on = ["connect", "reset", "503"] }`, or `"off"`: when a request is sent again.
+    pub(crate) retry: Option<Located<Shorthand<Retry>>>,
+    /// `hedge = { after = "50ms" }`: when a second request is sent beside the first.
+    pub(crate) hedge: Option<Located<Shorthand<Hedge>>>,
+    /// `limits = { requests = 1024, pending = 256 }`: requests at once.
+    pub(crate) limits: Option<Located<UpstreamLimits>>,
+    /// `breaker = { errors = "50%" }`: when nothing more is sent for a while.
+    pub(crate) breaker: Option<Located<Breaker>>,
 }
 
 /// `{ url = "http://127.0.0.1:9002", weight = 2 }`

@@ -10,8 +10,9 @@ use super::matches::{Matched, inside, report};
 use super::names::Names;
 use super::scope::Scope;
 use super::settings;
+use super::traffic::{destinations, mirror};
 use super::upstream::Upstreams;
-use crate::config::file::{self, Located, Shorthand};
+use crate::config::file::{self, Located, OneOrMany, Shorthand};
 use crate::config::resolved::Backend;
 use crate::config::settings::SettingsPlaces;
 use crate::config::suggest::any_of;
@@ -26,22 +27,34 @@ pub(super) fn backend(
     upstreams: &Upstreams,
 ) -> Option<Backend> {
     only_one(scope, route)?;
-    if let (Some(rewrite), None) = (&route.rewrite, &route.to) {
-        let help = "`rewrite` changes what an upstream sees; `redirect` and `respond` see nothing";
-        scope.wrong_help(
-            &rewrite.span,
-            "`rewrite` without `to`",
-            "nothing is forwarded here",
-            help,
-        );
-    }
     if let Some(to) = &route.to {
         return proxy(scope, route, to, matches, names, upstreams);
     }
+    only_for_upstreams(scope, route);
     if let Some(redirect) = &route.redirect {
         return self::redirect(scope, redirect, matches);
     }
     route.respond.as_ref().map(|respond| fixed(scope, respond))
+}
+
+/// Reports keys that mean nothing where no upstream answers.
+fn only_for_upstreams(scope: &Scope<'_>, route: &file::Route) {
+    let spans = [
+        ("rewrite", route.rewrite.as_ref().map(|written| &written.span)),
+        ("try_timeout", route.try_timeout.as_ref().map(|written| &written.span)),
+        ("retry", route.retry.as_ref().map(|written| &written.span)),
+        ("hedge", route.hedge.as_ref().map(|written| &written.span)),
+        ("mirror", route.mirror.as_ref().map(|written| &written.span)),
+    ];
+    for (key, span) in spans {
+        if let Some(span) = span {
+            let help = match key {
+                "rewrite" => "`rewrite` changes what an upstream sees; `redirect` and `respond` see nothing".to_owned(),
+                key => format!("`{key}` is about upstreams; `redirect` and `respond` have none"),
+            };
+            scope.wrong_help(span, format!("`{key}` without `to`"), "nothing is forwarded here", help);
+        }
+    }
 }
 
 /// Reports a route with no backend or with several.
@@ -80,7 +93,7 @@ fn only_one(scope: &Scope<'_>, route: &Located<file::Route>) -> Option<()> {
 fn proxy(
     scope: &Scope<'_>,
     route: &file::Route,
-    to: &Located<String>,
+    to: &Located<OneOrMany<Located<Shorthand<file::Destination>>>>,
     matches: &[Matched],
     names: &Names<'_>,
     upstreams: &Upstreams,
@@ -125,14 +138,17 @@ fn proxy(
         }
         value
     });
-    if !names.is_declared("upstream", to) {
-        names.unknown_upstream(scope, to, &to.span);
-        return None;
+    let mirror = mirror(scope, route.mirror.as_ref(), names, upstreams);
+    let destinations = destinations(scope, route, to, names, upstreams)?;
+    for one in &destinations {
+        needs_parameter(scope, &to.span, &upstreams.all[one.upstream], matches);
     }
-    names.mark_used("upstream", to);
-    let upstream = upstreams.find(to)?;
-    needs_parameter(scope, to, &upstreams.all[upstream], matches);
-    Some(Backend::Proxy { upstream, path, host })
+    Some(Backend::Proxy {
+        to: destinations,
+        path,
+        host,
+        mirror,
+    })
 }
 
 fn redirect(scope: &Scope<'_>, written: &Located<Shorthand<file::Redirect>>, matches: &[Matched]) -> Option<Backend> {
@@ -248,7 +264,7 @@ fn unknown_parameter(scope: &Scope<'_>, text: &Located<String>, parameter: &str,
 }
 
 /// Fields that say how a message is framed, which is for the gateway alone to say.
-const FRAMING: [HeaderName; 7] = [
+pub(super) const FRAMING: [HeaderName; 7] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TE,

@@ -1,5 +1,6 @@
 //! `balance`, `sticky` and `slow_start` of an upstream.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -56,7 +57,7 @@ fn hash_key(scope: &Scope<'_>, written: &Located<String>) -> Option<HashKey> {
 }
 
 /// Reports a route to an upstream that chooses by a path parameter which the route does not have.
-pub(super) fn needs_parameter(scope: &Scope<'_>, to: &Located<String>, upstream: &Upstream, matches: &[Matched]) {
+pub(super) fn needs_parameter(scope: &Scope<'_>, to: &Range<usize>, upstream: &Upstream, matches: &[Matched]) {
     let Balance::Hash(HashKey::Path(name)) = &upstream.balance else {
         return;
     };
@@ -76,7 +77,7 @@ pub(super) fn needs_parameter(scope: &Scope<'_>, to: &Located<String>, upstream:
         "have the route match the parameter that `hash` names in `[upstream.{}]`",
         upstream.name
     );
-    scope.wrong_help(&to.span, title, label, help);
+    scope.wrong_help(to, title, label, help);
 }
 
 /// The cookie that names a target.

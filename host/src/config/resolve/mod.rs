@@ -10,12 +10,14 @@ mod listener;
 mod matches;
 mod names;
 mod plugin;
+mod resilience;
 mod route;
 mod rules;
 mod scope;
 mod server;
 mod settings;
 mod tls;
+mod traffic;
 mod upgrade;
 mod upstream;
 

@@ -11,12 +11,16 @@ use super::listener::Listeners;
 use super::matches::{Matched, matches};
 use super::names::Names;
 use super::scope::Scope;
+use super::traffic::fault;
 use super::upgrade::upgrades;
 use super::upstream::Upstreams;
 use crate::config::file::{self, Located};
 use crate::config::resolved::Route;
 use crate::config::source::Place;
 use crate::router::{Pattern, Router};
+
+/// A route's time where it is not written.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A route's match, to be compared with all others.
 struct Entry<'s, 'd> {
@@ -97,7 +101,7 @@ fn route(
         .unwrap_or_default();
     let filters = entries.iter().filter_map(|entry| filters.entry(scope, entry)).collect();
     let upgrades = upgrades(scope, table);
-    let timeout = scope.duration("timeout", table.timeout.as_ref(), Duration::from_secs(60));
+    let timeout = scope.duration("timeout", table.timeout.as_ref(), TIMEOUT);
     Some(Route {
         name: name?,
         matches: matched.into_iter().map(|one| one.pattern).collect(),
@@ -105,6 +109,8 @@ fn route(
         filters,
         backend: backend?,
         timeout,
+        timeout_written: table.timeout.is_some(),
+        fault: table.fault.as_ref().map(|table| fault(scope, table)),
         body_size: table.body_size.as_ref().map(|size| size.value.0.0),
         upgrades,
         place: scope.place(&table.span),

@@ -10,6 +10,7 @@ use http::Uri;
 use super::balance::{balance, slow_start, sticky};
 use super::discovery::discovery;
 use super::health::{eject, health};
+use super::resilience::resilience;
 use super::scope::Scope;
 use crate::config::file::{self, HttpVersion, Located, OneOrMany, Shorthand};
 use crate::config::resolved::{Address, Discovery, Target, Upstream};
@@ -51,7 +52,6 @@ impl Upstreams {
 fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>) -> Upstream {
     let seconds = Duration::from_secs;
     let keep = scope.number("keep", table.keep.as_ref(), 0..=100_000, 64);
-    let tries = scope.number("tries", table.tries.as_ref(), 1..=100, 3);
     let resolver = table.resolver.as_ref().map(|resolver| resolver.0.0);
     let (targets, discovery) = targets(scope, table, resolver);
     Upstream {
@@ -72,7 +72,7 @@ fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>) -> U
         idle_timeout: scope.duration("idle_timeout", table.idle_timeout.as_ref(), seconds(60)),
         keep: usize::try_from(keep).unwrap_or_default(),
         keep_for: scope.duration("keep_for", table.keep_for.as_ref(), seconds(30)),
-        tries: u32::try_from(tries).unwrap_or(1),
+        resilience: resilience(scope, table),
     }
 }
 

@@ -5,6 +5,7 @@ mod discovery;
 mod filter;
 mod health;
 mod listener;
+mod resilience;
 mod route;
 mod server;
 mod upstream;
@@ -17,7 +18,8 @@ pub use discovery::{Asking, Consul, Discovery, DiscoverySource, Kubernetes, Root
 pub use filter::{FilterLimits, FilterUse, Grants, OnFailure, Plugin, PluginSource, Quarantine};
 pub use health::{Eject, Health, Probe};
 pub use listener::{ClientCertificates, ListenAddress, Listener, Tls, TlsVersion};
-pub use route::{Backend, Route};
+pub use resilience::{Breaker, Hedge, Resilience, Retry, RetryOn, UpstreamLimits};
+pub use route::{Backend, Destination, Fault, Mirror, Route};
 pub use server::{AccessLog, Limits, Log, Server, Timeouts, Wasm, is_trusted};
 pub use upstream::{Address, Target, Upstream};
 

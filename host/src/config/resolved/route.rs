@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::FilterUse;
+use super::{FilterUse, Hedge, Retry};
 use crate::config::source::Place;
+use crate::config::units::Share;
 use crate::router::{Pattern, Template};
 
 /// `[[route]]`
@@ -24,6 +25,10 @@ pub struct Route {
     pub backend: Backend,
     /// One deadline for the whole exchange, filters and all, up to the response's head. 60 s by default.
     pub timeout: Duration,
+    /// Whether `timeout` is written, so that it holds for a gRPC call as a whole and is passed on as its `grpc-timeout`.
+    pub timeout_written: bool,
+    /// What goes wrong on purpose.
+    pub fault: Option<Fault>,
     /// Overrides `limits.body_size`: outer `None` keeps the server's, inner `None` is no limit.
     pub body_size: Option<Option<u64>>,
     /// Protocols that its clients may go on in, where the upstream agrees. `websocket` by default, none without an upstream.
@@ -42,14 +47,16 @@ impl Route {
 /// What answers a route.
 #[derive(Debug, Clone)]
 pub enum Backend {
-    /// `to = "users"`
+    /// `to = "users"`, or `to = [{ upstream = "users", weight = 95 }, ..]`
     Proxy {
-        /// Index into [`Config::upstreams`].
-        upstream: usize,
+        /// At least one, and the sum of weights is not 0.
+        to: Vec<Destination>,
         /// `rewrite = { path = "/api/{id}" }`; `None` forwards the path that was matched.
         path: Option<Template>,
         /// `rewrite = { host = "internal.example" }`; `None` forwards the client's.
         host: Option<HeaderValue>,
+        /// `mirror = { to = "shadow", share = "10%" }`
+        mirror: Option<Mirror>,
     },
     /// `redirect = "https://example.com/{rest}"` or `{ to = "...", status = 301 }`; 308 by default.
     Redirect {
@@ -69,4 +76,39 @@ pub enum Backend {
         /// The whole body.
         body: bytes::Bytes,
     },
+}
+
+/// One upstream of a route, with what the route says over the upstream's own settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Destination {
+    /// Index into [`Config::upstreams`](super::Config::upstreams).
+    pub upstream: usize,
+    /// Its share of the sum of all weights.
+    pub weight: u32,
+    /// For one try as a whole.
+    pub try_timeout: Option<Duration>,
+    /// When a request is sent again.
+    pub retry: Retry,
+    /// Whether the route has a budget of its own for that.
+    pub own_budget: bool,
+    /// When a second request is sent beside the first.
+    pub hedge: Option<Hedge>,
+}
+
+/// `mirror = { to = "shadow", share = "10%" }`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mirror {
+    /// Index into [`Config::upstreams`](super::Config::upstreams).
+    pub upstream: usize,
+    /// Of the requests that are copied.
+    pub share: Share,
+}
+
+/// `fault = { delay = "200ms", delay_share = "10%", abort = 503, abort_share = "5%" }`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fault {
+    /// Added to this share of the requests.
+    pub delay: Option<(Duration, Share)>,
+    /// Answered to this share of the requests, in place of the backend.
+    pub abort: Option<(StatusCode, Share)>,
 }

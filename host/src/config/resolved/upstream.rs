@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Balance, Discovery, Eject, Health, Sticky};
+use super::{Balance, Discovery, Eject, Health, Resilience, Sticky};
 use crate::config::units::Share;
 
 /// `[upstream.NAME]`
@@ -46,8 +46,8 @@ pub struct Upstream {
     pub keep: usize,
     /// How long an idle connection is kept. 30 s by default.
     pub keep_for: Duration,
-    /// Targets tried, at most, when connecting fails. 3 by default.
-    pub tries: u32,
+    /// What is done when targets do badly.
+    pub resilience: Resilience,
 }
 
 impl Upstream {
