@@ -15,7 +15,6 @@ use crate::backend::mirror::{Copied, Teed};
 use crate::backend::proxy::Recorded;
 use crate::pipeline::body::Transformed;
 use crate::rejection::Rejection;
-use crate::server::activity::Activity;
 use crate::server::hop_by_hop;
 use crate::server::wait::Watch;
 use crate::upstream::{Upgraded, UpstreamBody};
@@ -189,24 +188,19 @@ pub(crate) struct ClientBody {
 }
 
 impl ClientBody {
-    pub(crate) fn new(
-        incoming: Incoming,
-        limit: Option<u64>,
-        state: Rc<ClientBodyState>,
-        activity: Rc<Activity>,
-    ) -> ClientBody {
+    pub(crate) fn new(incoming: Incoming, limit: Option<u64>, state: Rc<ClientBodyState>, watch: Watch) -> ClientBody {
         ClientBody {
             incoming,
             limit: limit.unwrap_or(u64::MAX),
             state,
-            watch: Watch::new(activity),
+            watch,
         }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if polled.is_pending() {
-            if self.watch.until_sent(cx.waker()) {
+            if self.watch.until_sent(cx.waker(), self.state.read.get()) {
                 return Poll::Ready(Some(Err(self.fail(BodyError::ClientStalled))));
             }
             return Poll::Pending;

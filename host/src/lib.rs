@@ -18,6 +18,8 @@ pub mod rejection;
 mod reload;
 pub mod router;
 mod server;
+#[doc(hidden)]
+pub use server::frames;
 mod socket;
 mod store;
 pub mod telemetry;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use portcullis_tests::{Gateway, Upstream, chunked, eventually, stepwise};
+use portcullis_tests::raw_http2::{Answer, END_HEADERS, END_STREAM, Frame, kind, request};
+use portcullis_tests::{Gateway, RawHttp2, Upstream, chunked, eventually, full, stepwise};
 
 async fn limited(upstream: &Upstream, server: &str) -> Gateway {
     Gateway::start(format!("{}{server}\n", Gateway::proxying_configuration(upstream))).await
@@ -246,4 +247,184 @@ async fn connections_beyond_the_limit_are_not_served() {
         })
         .await;
     }
+}
+
+/// The status that bytes are answered with.
+async fn status(gateway: &Gateway, bytes: impl AsRef<[u8]>) -> u16 {
+    let mut client = gateway.raw().await;
+    client.send(bytes).await;
+    let head = client.read_head().await;
+    head.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn each_limit_of_a_head_is_exact() {
+    let upstream = Upstream::answering("hello").await;
+    let gateway = limited(
+        &upstream,
+        "[server.limits]\nheader_size = '2KiB'\nheader_count = 10\nuri_size = '1KiB'",
+    )
+    .await;
+    let head = |target: usize, fields: usize, size: usize| {
+        let mut head = format!("GET /{} HTTP/1.1\r\nhost: a\r\n", "x".repeat(target - 1));
+        (2..fields).for_each(|number| head += &format!("x-{number}: y\r\n"));
+        let rest = size - head.len() - "x-rest: \r\n\r\n".len();
+        head + &format!("x-rest: {}\r\n\r\n", "z".repeat(rest))
+    };
+
+    assert_eq!(status(&gateway, head(1, 10, 2048)).await, 200);
+    assert_eq!(status(&gateway, head(1, 10, 2049)).await, 431);
+    assert_eq!(status(&gateway, head(1, 11, 1500)).await, 431);
+    assert_eq!(status(&gateway, head(1024, 10, 1500)).await, 200);
+    assert_eq!(status(&gateway, head(1025, 10, 1500)).await, 414);
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
+async fn the_limit_of_a_body_is_exact_however_it_comes() {
+    let upstream = Upstream::echo().await;
+    let gateway = limited(&upstream, "[server.limits]\nbody_size = '64KiB'").await;
+    for (size, status) in [(65_536, 200), (65_537, 413)] {
+        for http2 in [false, true] {
+            for streamed in [false, true] {
+                let request = gateway.request("POST", "/");
+                let body = vec![0; size];
+                let request = match streamed {
+                    true => request.streaming(chunked(body)),
+                    false => request.body(body),
+                };
+                let request = if http2 { request.http2() } else { request };
+                let answer = request.send().await.status();
+                assert_eq!(answer, status, "{size} bytes, HTTP/2: {http2}, streamed: {streamed}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_beyond_the_limit_are_refused_and_the_others_go_on() {
+    let upstream = Upstream::with(|request| async move {
+        if request.uri().path() == "/never" {
+            std::future::pending::<()>().await;
+        }
+        http::Response::new(full("hello"))
+    })
+    .await;
+    let gateway = limited(&upstream, "[server.limits]\nhttp2_streams = 2").await;
+    let mut client = RawHttp2::connect(gateway.address()).await;
+    const REFUSED_STREAM: u32 = 7;
+
+    client.send(&Frame::get(1, "/never")).await;
+    assert_eq!(client.get(3, "/").await, Answer::Status(200));
+    client.send(&Frame::get(5, "/never")).await;
+    assert_eq!(client.get(7, "/").await, Answer::Reset(REFUSED_STREAM));
+
+    client.send(&Frame::new(kind::RST_STREAM, 0, 5, [0, 0, 0, 8])).await;
+    assert_eq!(client.get(9, "/").await, Answer::Status(200));
+}
+
+#[tokio::test]
+async fn a_header_section_of_http_2_has_to_come_in_time_too() {
+    let upstream = Upstream::answering("hello").await;
+    let gateway = limited(&upstream, "[server.timeouts]\nheader = '300ms'").await;
+    let whole = Frame::headers(1, END_STREAM | END_HEADERS, &request("GET", "/")).bytes();
+
+    let mut section = RawHttp2::connect(gateway.address()).await;
+    section.send(&Frame::headers(1, END_STREAM, &request("GET", "/"))).await;
+    assert_eq!(section.answer(1).await, Answer::Closed);
+
+    let mut frame = gateway.raw().await;
+    frame
+        .send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await;
+    frame.send(&whole[..whole.len() - 1]).await;
+    frame.read_to_end().await;
+}
+
+#[tokio::test]
+async fn what_keeps_within_its_time_is_served() {
+    let upstream = Upstream::echo().await;
+    let gateway = limited(
+        &upstream,
+        "[server.timeouts]\nheader = '5s'\nidle = '5s'\nstall = '5s'\n[server.limits]\nbody_rate = '100B/s'",
+    )
+    .await;
+    let mut client = gateway.raw().await;
+
+    // Each part comes late, and none too late; the connection rests in between.
+    for _ in 0..2 {
+        for part in [
+            "POST / HTTP/1.1\r\n",
+            "host: a\r\ncontent-length: 10\r\n",
+            "\r\n",
+            "hello",
+            "hello",
+        ] {
+            assert!(client.is_silent_for(Duration::from_millis(100)).await);
+            client.send(part).await;
+        }
+        assert!(client.read_head().await.starts_with("HTTP/1.1 200"));
+        client.read_until("}}").await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_is_not_waited_for() {
+    let upstream = Upstream::echo().await;
+    let limits = "[server.timeouts]\nbody_grace = '300ms'\n[server.limits]\nbody_rate = '1KiB/s'";
+    let gateway = limited(&upstream, limits).await;
+    let trickle = async |kind: &str, bytes: usize, times: u32| {
+        let (mut sender, body) = stepwise();
+        let request = gateway.request("POST", "/trickle").header("content-type", kind);
+        let answer = tokio::spawn(request.streaming(body).send());
+        for _ in 0..times {
+            if sender.send_data(vec![b'x'; bytes].into()).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        drop(sender);
+        answer.await.expect("an answer")
+    };
+
+    let slow = trickle("text/plain", 1, 200).await;
+    assert_eq!((slow.status(), slow.code().as_str()), (408, "request-timeout"));
+    // 20 KiB a second, or somewhat less on a busy machine.
+    assert_eq!(trickle("text/plain", 1000, 20).await.status(), 200);
+    // A conversation has its pauses.
+    assert_eq!(trickle("application/grpc", 1, 20).await.status(), 200);
+    assert_eq!(gateway.outcome("/trickle").await, "request-timeout");
+}
+
+#[tokio::test]
+async fn a_response_that_is_hardly_taken_is_broken_off() {
+    let upstream = Upstream::with(|_| async { http::Response::new(portcullis_tests::generated(50_000_000)) }).await;
+    let limits = "[server.timeouts]\nbody_grace = '300ms'\n[server.limits]\nbody_rate = '50MiB/s'";
+    let gateway = limited(&upstream, limits).await;
+
+    let mut client = gateway.raw().await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut taken = 0;
+    while let some @ 1.. = client.sip(1000).await {
+        taken += some;
+        // Slower and slower than what is wanted, until the gateway has had enough; then what is left comes at once.
+        if upstream.in_flight() + upstream.open_connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    assert!(taken < 50_000_000, "all of it was sent");
+
+    // The same over HTTP/2, where the client gives windows of a byte.
+    let mut client = RawHttp2::connect(gateway.address()).await;
+    client.send(&Frame::new(kind::SETTINGS, 0, 0, [0, 4, 0, 0, 0, 1])).await;
+    assert_eq!(client.get(1, "/").await, Answer::Status(200));
+    let mut windows = 0;
+    while let Some(frame) = client.next().await {
+        if frame.kind == kind::DATA {
+            windows += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            client.send(&Frame::new(kind::WINDOW_UPDATE, 0, 1, [0, 0, 0, 1])).await;
+        }
+    }
+    assert!(windows < 10_000, "{windows} bytes were taken one by one");
 }

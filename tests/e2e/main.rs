@@ -38,6 +38,7 @@ mod proxy_protocol;
 mod tls;
 
 // What clients may not do.
+mod floods;
 mod limits;
 mod malformed;
 mod smuggling;

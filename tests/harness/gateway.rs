@@ -310,6 +310,11 @@ impl Gateway {
         self.process.rss_kib()
     }
 
+    /// CPU time that it has taken so far.
+    pub fn cpu_time(&self) -> std::time::Duration {
+        self.process.cpu_time()
+    }
+
     /// Open file descriptors.
     pub fn fds(&self) -> usize {
         self.process.fds()

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::command::{gateway_binary, target_folder};
 use crate::eventually;
@@ -120,6 +121,20 @@ impl Process {
             .nth(1)
             .and_then(|kib| kib.parse().ok())
             .expect("a figure in kB")
+    }
+
+    /// CPU time taken so far, in user mode and in the kernel.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("a running process");
+        // The name, in brackets, may hold anything; user and system time are the twelfth and thirteenth after it.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let ticks = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().expect("a figure"));
+        // The kernel counts in hundredths of a second, whatever its own clock does.
+        Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
     /// Open file descriptors.

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Version};
 
+use super::forwarded;
 use super::framing::decimal;
 use super::hop_by_hop;
 use super::host::{Host, KnownHost};
@@ -23,6 +24,8 @@ pub(crate) struct Accepted {
     pub(crate) target: PathAndQuery,
     /// Whom the request is for.
     pub(crate) host: Host,
+    /// It says who its client is, and what the client asked for.
+    pub(crate) claims: bool,
 }
 
 impl Accepted {
@@ -31,6 +34,7 @@ impl Accepted {
         Accepted {
             target: PathAndQuery::from_static("/"),
             host: Host::nobody(),
+            claims: false,
         }
     }
 }
@@ -55,7 +59,8 @@ pub(crate) fn accept(parts: &mut Parts, server: &Server, known: &KnownHost) -> R
     let raw = parts.uri.path();
     if raw == ASTERISK && parts.method == Method::OPTIONS {
         let target = PathAndQuery::from_static(ASTERISK);
-        return Ok(Accepted { target, host });
+        let claims = seen.claims;
+        return Ok(Accepted { target, host, claims });
     }
     let path = normalise(raw, &server.paths).map_err(|error| Rejection::BadRequest(in_words(error)))?;
     let target = match (path, parts.uri.path_and_query()) {
@@ -74,6 +79,7 @@ pub(crate) fn accept(parts: &mut Parts, server: &Server, known: &KnownHost) -> R
         hop_by_hop,
         expectations,
         cookies,
+        claims,
         client_cert,
         ..
     } = seen;
@@ -93,7 +99,7 @@ pub(crate) fn accept(parts: &mut Parts, server: &Server, known: &KnownHost) -> R
     if cookies > 1 && parts.version >= Version::HTTP_2 {
         join_cookies(&mut parts.headers);
     }
-    Ok(Accepted { target, host })
+    Ok(Accepted { target, host, claims })
 }
 
 /// What of a head's fields decides about it, from one look over them.
@@ -108,6 +114,7 @@ struct Seen<'h> {
     lengths: usize,
     hop_by_hop: bool,
     underscore: bool,
+    claims: bool,
     client_cert: bool,
     /// The size of the fields as HTTP/2 counts it (RFC 9113 section 6.5.2).
     size: usize,
@@ -145,6 +152,7 @@ impl Seen<'_> {
                 }
                 _ => {
                     seen.hop_by_hop |= hop_by_hop::is_hop_by_hop(name);
+                    seen.claims |= forwarded::is_claim(text);
                     seen.client_cert |= is_client_cert(text);
                     seen.underscore |= text.bytes().any(|byte| byte == b'_');
                 }

@@ -6,6 +6,8 @@ use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::frames::Flood;
+use super::pace::Pace;
 use super::upgrade::Handshake;
 use super::wait::Wait;
 use crate::config::resolved::Timeouts;
@@ -22,12 +24,16 @@ pub(crate) struct Activity {
     answering: Cell<bool>,
     /// The socket takes no more.
     blocked: Cell<bool>,
+    /// Bytes that it has taken.
+    sent: Cell<u64>,
+    pace: Pace,
     /// When the sweep first saw the connection as it is now.
     since: Cell<Option<Instant>>,
     /// What its exchanges wait for.
     waits: RefCell<Vec<Rc<Wait>>>,
     /// Whether its client has asked for another protocol.
     pub(super) handshake: Handshake,
+    flood: Cell<Option<Flood>>,
     order: Cell<Option<Order>>,
     connection: RefCell<Option<Waker>>,
 }
@@ -63,9 +69,12 @@ impl Activity {
             exchanges: Cell::new(0),
             answering: Cell::new(false),
             blocked: Cell::new(false),
+            sent: Cell::new(0),
+            pace: Pace::default(),
             since: Cell::new(None),
             waits: RefCell::default(),
             handshake: Handshake::default(),
+            flood: Cell::new(None),
             order: Cell::new(None),
             connection: RefCell::new(None),
         }
@@ -88,8 +97,10 @@ impl Activity {
         }
     }
 
-    /// Bytes went out, or could not.
-    pub(crate) fn wrote(&self, blocked: bool) {
+    /// So many bytes went out; none: they could not.
+    pub(crate) fn wrote(&self, bytes: Option<usize>) {
+        let blocked = bytes.is_none();
+        self.sent.set(self.sent.get() + bytes.unwrap_or(0) as u64);
         if !self.blocked.replace(blocked) && blocked {
             self.changed();
         }
@@ -122,6 +133,16 @@ impl Activity {
     /// Whether what is written now answers no exchange: the refusal of a head.
     pub(crate) fn is_refusing(&self) -> bool {
         self.exchanges.get() == 0 && !self.answering.get()
+    }
+
+    /// The connection is ended for its frames of HTTP/2.
+    pub(crate) fn flooded(&self, flood: Flood) {
+        self.flood.set(Some(flood));
+    }
+
+    /// What the connection was ended for.
+    pub(crate) fn flood(&self) -> Option<Flood> {
+        self.flood.get()
     }
 
     pub(super) fn add_wait(&self, wait: Rc<Wait>) {
@@ -165,9 +186,17 @@ impl Activity {
         self.since.set(None);
     }
 
-    fn sweep(&self, now: Instant, timeouts: &Timeouts) {
-        if self.waits.borrow().iter().any(|wait| wait.sweep(now, timeouts.stall)) {
+    /// Looks after the connection, so long after the last time.
+    fn sweep(&self, now: Instant, passed: Duration, timeouts: &Timeouts) {
+        if self.waits.borrow().iter().any(|wait| wait.sweep(now, passed, timeouts)) {
             return self.order(Order::Close);
+        }
+        if self.blocked.get() {
+            if self.pace.is_too_slow(passed, self.sent.get(), &timeouts.pace) {
+                return self.order(Order::Close);
+            }
+        } else if self.exchanges.get() == 0 {
+            self.pace.begin_anew(self.sent.get());
         }
         let since = self.since.get().unwrap_or(now);
         self.since.set(Some(since));
@@ -191,7 +220,12 @@ impl Activity {
 pub(crate) struct Connections {
     all: RefCell<Vec<Weak<Activity>>>,
     draining: Cell<bool>,
+    /// When they were last looked after.
+    swept: Cell<Option<Instant>>,
 }
+
+/// A thread that was busy for longer than this between two sweeps is not its clients' fault.
+const LONGEST_SWEEP: Duration = Duration::from_secs(1);
 
 impl Connections {
     /// A new connection.
@@ -207,9 +241,11 @@ impl Connections {
     /// Looks after all connections once.
     pub(crate) fn sweep(&self, timeouts: &Timeouts) {
         let now = Instant::now();
+        let passed = self.swept.replace(Some(now)).map_or(Duration::ZERO, |last| now - last);
+        let passed = passed.min(LONGEST_SWEEP);
         self.all.borrow_mut().retain(|activity| match activity.upgrade() {
             Some(activity) => {
-                activity.sweep(now, timeouts);
+                activity.sweep(now, passed, timeouts);
                 true
             }
             None => false,
@@ -245,13 +281,15 @@ impl Connections {
 
 /// How often to sweep, so that no timeout is missed by much.
 pub(crate) fn sweep_interval(timeouts: &Timeouts) -> Duration {
-    let shortest = timeouts.header.min(timeouts.idle).min(timeouts.stall);
+    let grace = timeouts.pace.grace.max(Duration::from_millis(1));
+    let shortest = timeouts.header.min(timeouts.idle).min(timeouts.stall).min(grace);
     (shortest / 4).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::resolved::LeastPace;
     use crate::server::wait::Watch;
 
     const TIMEOUTS: Timeouts = Timeouts {
@@ -260,13 +298,17 @@ mod tests {
         idle: Duration::from_secs(60),
         stall: Duration::from_secs(30),
         upgrade_idle: Duration::from_secs(3600),
+        pace: LeastPace {
+            rate: Some(100),
+            grace: Duration::from_secs(20),
+        },
         drain: Duration::from_secs(30),
     };
 
     fn after(seconds: u64, activity: &Activity) -> Option<Order> {
         let start = Instant::now();
-        activity.sweep(start, &TIMEOUTS);
-        activity.sweep(start + Duration::from_secs(seconds), &TIMEOUTS);
+        activity.sweep(start, Duration::ZERO, &TIMEOUTS);
+        activity.sweep(start + Duration::from_secs(seconds), Duration::ZERO, &TIMEOUTS);
         activity.take_order(Waker::noop())
     }
 
@@ -282,7 +324,7 @@ mod tests {
         let start = Instant::now();
         for second in 0..=11 {
             activity.in_head(true);
-            activity.sweep(start + Duration::from_secs(second), &TIMEOUTS);
+            activity.sweep(start + Duration::from_secs(second), Duration::ZERO, &TIMEOUTS);
         }
         assert_eq!(activity.take_order(Waker::noop()), Some(Order::HeadTimeout));
     }
@@ -306,7 +348,7 @@ mod tests {
     fn a_client_that_stops_reading_is_closed() {
         let activity = Activity::new();
         activity.begin_exchange();
-        activity.wrote(true);
+        activity.wrote(None);
         assert_eq!(after(31, &activity), Some(Order::Close));
     }
 
@@ -315,9 +357,9 @@ mod tests {
         let activity = Activity::new();
         let start = Instant::now();
         for second in (0..100).step_by(20) {
-            activity.wrote(false);
-            activity.wrote(true);
-            activity.sweep(start + Duration::from_secs(second), &TIMEOUTS);
+            activity.wrote(Some(1));
+            activity.wrote(None);
+            activity.sweep(start + Duration::from_secs(second), Duration::ZERO, &TIMEOUTS);
         }
         assert_eq!(activity.take_order(Waker::noop()), None);
     }
@@ -328,10 +370,26 @@ mod tests {
         let mut bodies = [Watch::new(activity.clone()), Watch::new(activity.clone())];
         activity.begin_exchange();
         activity.begin_exchange();
-        assert!(!bodies.iter_mut().any(|body| body.until_sent(Waker::noop())));
+        assert!(!bodies.iter_mut().any(|body| body.until_sent(Waker::noop(), 0)));
         assert_eq!(after(31, &activity), None);
-        assert!(bodies.iter_mut().all(|body| body.until_sent(Waker::noop())));
+        assert!(bodies.iter_mut().all(|body| body.until_sent(Waker::noop(), 0)));
         drop(bodies);
         assert!(activity.waits.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_client_that_hardly_reads_is_closed() {
+        let activity = Activity::new();
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        activity.begin_exchange();
+        let mut seconds = 0;
+        while activity.take_order(Waker::noop()).is_none() {
+            activity.wrote(Some(10));
+            activity.wrote(None);
+            seconds += 1;
+            activity.sweep(start + seconds * second, second, &TIMEOUTS);
+        }
+        // 100 bytes a second are expected of it after 20 seconds, and it had 10 a second.
+        assert_eq!(seconds, 23);
     }
 }

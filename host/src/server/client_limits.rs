@@ -89,6 +89,7 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::resolved::Http2Limits;
 
     fn limits(connections: usize, connections_per_client: usize) -> Limits {
         Limits {
@@ -99,6 +100,7 @@ mod tests {
             uri_size: 0,
             body_size: None,
             http2_streams: 1,
+            http2: Http2Limits::default(),
         }
     }
 

@@ -135,9 +135,10 @@ impl Completion {
         self.outcome = ended;
     }
 
-    /// So many bytes of the response's body are on their way.
-    pub(super) fn sending(&mut self, bytes: usize) {
+    /// So many bytes of the response's body are on their way; how many in all.
+    pub(super) fn sending(&mut self, bytes: usize) -> u64 {
         self.exchange.response_bytes += bytes as u64;
+        self.exchange.response_bytes
     }
 
     /// All of the response is on its way.

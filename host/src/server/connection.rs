@@ -20,6 +20,7 @@ use super::activity::{Activity, Order};
 use super::client_limits::Admission;
 use super::executor::LocalExecutor;
 use super::forwarded::Forwarder;
+use super::frames::Frames;
 use super::handshake::{self, Ended, read_more};
 use super::host::KnownHost;
 use super::io::{self, ClientIo};
@@ -286,19 +287,29 @@ async fn refuse(connection: &Connection, socket: Socket, rejection: &Rejection) 
 
 async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) {
     let activity = connection.activity.clone();
-    let io = ClientIo::http2(TokioIo::new(socket), ahead, activity.clone());
+    let frames = Frames::new(settings.limits.http2.clone());
+    let io = ClientIo::http2(TokioIo::new(socket), ahead, activity.clone(), frames);
     // A section that is too large is ours to refuse, in words; beyond this it is not even read.
     let header_list = settings.limits.header_size.saturating_mul(HEADER_LIST);
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.limits.http2_streams)
+        // Counted by `frames`, which knows time; this only bounds what may lie there at once.
+        .max_pending_accept_reset_streams(
+            settings
+                .limits
+                .http2
+                .resets
+                .map_or(usize::MAX, |rate| rate as usize * 20),
+        )
         .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
         .initial_stream_window_size(128 << 10)
         .initial_connection_window_size(1 << 20)
         // What is buffered here is on its way when its exchange has ended, and only `idle` bounds how long.
         .max_send_buf_size(128 << 10);
-    let service = service_fn(move |request| service::serve(&connection, request));
+    let serving = connection.clone();
+    let service = service_fn(move |request| service::serve(&serving, request));
     let mut served = pin!(builder.serve_connection(io, service));
     let mut idle = false;
     let ended = poll_fn(|cx| {
@@ -317,7 +328,12 @@ async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
             }
         }
     });
-    if let Err(error) = ended.await {
+    let ended = ended.await;
+    if let Some(flood) = activity.flood() {
+        connection.worker.flooded(flood);
+        let client = connection.forwarder.peer();
+        tracing::debug!(%client, reason = flood.as_str(), "client connection ended: too many HTTP/2 frames");
+    } else if let Err(error) = ended {
         tracing::debug!(%error, "client connection ended");
     }
 }

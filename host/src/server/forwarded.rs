@@ -13,6 +13,12 @@ pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwar
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// Whether a field is one by which proxies tell who the client is, and what it asked for: those that we write, and their kin
+/// (`X-Forwarded-Port`, `X-Forwarded-Prefix`, `X-Forwarded-Client-Cert`).
+pub(crate) fn is_claim(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
+}
+
 /// What one connection tells upstreams of its client; the values are made once and used for each of its requests.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
@@ -81,6 +87,17 @@ impl Forwarder {
             _ => self.scheme(),
         };
         Client { address, scheme }
+    }
+
+    /// Takes out what a peer claims that is not trusted, so that neither a filter nor the upstream sees it.
+    pub(crate) fn disbelieve(&self, headers: &mut HeaderMap) {
+        if self.trusted {
+            return;
+        }
+        let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name.as_str())).cloned().collect();
+        for name in claims {
+            headers.remove(name);
+        }
     }
 
     /// Writes the fields. What a peer that is not trusted sent is replaced; what a trusted one sent is added to.

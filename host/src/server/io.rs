@@ -1,4 +1,5 @@
-//! A client's socket as the protocols see it: with what was read ahead, watched, and, for HTTP/1, held to strict framing.
+//! A client's socket as the protocols see it: with what was read ahead, watched, and followed: HTTP/1 is held to strict
+//! framing, HTTP/2 to its budgets of frames.
 
 use std::io;
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
 use super::activity::Activity;
+use super::frames::Frames;
 use super::framing::{Framing, Malformed};
 use crate::rejection::Rejection;
 
@@ -18,7 +20,12 @@ pub(crate) struct ClientIo<S> {
     /// Read to tell the protocol, and not yet seen by it.
     ahead: Bytes,
     activity: Rc<Activity>,
-    http1: Option<Http1>,
+    protocol: Protocol,
+}
+
+enum Protocol {
+    Http1(Http1),
+    Http2(Box<Frames>),
 }
 
 /// Bytes that are read of what may be another protocol, before it is known whether it is.
@@ -42,14 +49,14 @@ pub(crate) struct Ended<S> {
 }
 
 impl<S> ClientIo<S> {
-    /// For HTTP/2.
-    pub(crate) fn http2(socket: S, ahead: Bytes, activity: Rc<Activity>) -> ClientIo<S> {
+    /// For HTTP/2. Where there are too many frames of a kind, reading ends with an error, and the activity knows why.
+    pub(crate) fn http2(socket: S, ahead: Bytes, activity: Rc<Activity>, frames: Frames) -> ClientIo<S> {
         activity.framed();
         ClientIo {
             socket,
             ahead,
             activity,
-            http1: None,
+            protocol: Protocol::Http2(Box::new(frames)),
         }
     }
 
@@ -64,15 +71,16 @@ impl<S> ClientIo<S> {
             socket,
             ahead,
             activity,
-            http1: Some(http1),
+            protocol: Protocol::Http1(http1),
         }
     }
 
     /// The socket itself, and what is left to be done.
     pub(crate) fn ended(self) -> Ended<S> {
-        let (refused, unread) = self
-            .http1
-            .map_or((None, false), |http1| (http1.refused, http1.framing.in_body()));
+        let (refused, unread) = match self.protocol {
+            Protocol::Http1(http1) => (http1.refused, http1.framing.in_body()),
+            Protocol::Http2(_) => (None, false),
+        };
         Ended {
             socket: self.socket,
             refused,
@@ -83,21 +91,27 @@ impl<S> ClientIo<S> {
 
     /// Looks at bytes before the protocol does. How many of them it may see.
     fn follow(&mut self, bytes: &[u8]) -> usize {
-        let Some(http1) = &mut self.http1 else {
-            return bytes.len();
-        };
-        let passed = http1.framing.follow(bytes);
-        self.activity.in_head(http1.framing.in_head());
-        if http1.framing.is_held() {
-            self.activity.handshake.ask();
+        match &mut self.protocol {
+            Protocol::Http1(http1) => {
+                let passed = http1.framing.follow(bytes);
+                self.activity.in_head(http1.framing.in_head());
+                if http1.framing.is_held() {
+                    self.activity.handshake.ask();
+                }
+                passed
+            }
+            Protocol::Http2(frames) => {
+                frames.received(bytes);
+                self.activity.in_head(frames.in_head());
+                if frames.flood().is_none() { bytes.len() } else { 0 }
+            }
         }
-        passed
     }
 
     /// Whether a request for another protocol has no answer yet, so that nothing after it may be read as HTTP.
     fn is_held(&mut self, cx: &Context<'_>) -> bool {
-        match &mut self.http1 {
-            Some(http1) if http1.framing.is_held() => {
+        match &mut self.protocol {
+            Protocol::Http1(http1) if http1.framing.is_held() => {
                 if self.activity.handshake.take_refusal(cx.waker()) {
                     http1.framing.resume();
                     return false;
@@ -108,10 +122,42 @@ impl<S> ClientIo<S> {
         }
     }
 
-    /// Ends reading once something is malformed.
-    fn poll_malformed(&mut self) -> Poll<io::Result<()>> {
-        let Some(http1) = &mut self.http1 else {
-            return Poll::Ready(Ok(()));
+    /// Some of these bytes have gone out, or none could.
+    fn wrote(&mut self, bufs: &[io::IoSlice<'_>], written: &Poll<io::Result<usize>>) {
+        let mut written = match written {
+            Poll::Pending => return self.activity.wrote(None),
+            Poll::Ready(written) => *written.as_ref().unwrap_or(&0),
+        };
+        self.activity.wrote(Some(written));
+        let Protocol::Http2(frames) = &mut self.protocol else {
+            return;
+        };
+        for buf in bufs {
+            let part = written.min(buf.len());
+            frames.sent(&buf[..part]);
+            written -= part;
+        }
+        // Where many resets go out at once h2 may have had enough too, and read no more.
+        if let Some(flood) = frames.flood() {
+            self.activity.flooded(flood);
+        }
+    }
+
+    /// Ends reading once something is malformed, or too much.
+    fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: Read + Write + Unpin,
+    {
+        let http1 = match &mut self.protocol {
+            Protocol::Http1(http1) => http1,
+            Protocol::Http2(frames) => {
+                let Some(flood) = frames.flood() else {
+                    return Poll::Ready(Ok(()));
+                };
+                self.activity.flooded(flood);
+                self.say_last_word(cx);
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too many frames")));
+            }
         };
         let what = match http1.framing.malformed() {
             None => return Poll::Ready(Ok(())),
@@ -126,18 +172,47 @@ impl<S> ClientIo<S> {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)))
     }
 
+    /// Tells a client of HTTP/2 that it was too much, as far as its socket takes that without waiting. What it has sent until
+    /// now is read away: to close with bytes unread is to reset the connection.
+    fn say_last_word(&mut self, cx: &mut Context<'_>)
+    where
+        S: Read + Write + Unpin,
+    {
+        const READS: usize = 16;
+        let Protocol::Http2(frames) = &self.protocol else {
+            return;
+        };
+        let socket = &mut self.socket;
+        if let Some(frame) = frames.last_word() {
+            let _ = Pin::new(&mut *socket).poll_write(cx, &frame);
+            let _ = Pin::new(&mut *socket).poll_flush(cx);
+        }
+        let mut bytes = [0; 16 << 10];
+        for _ in 0..READS {
+            let mut read = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut *socket).poll_read(cx, read.unfilled()) {
+                Poll::Ready(Ok(())) if !read.filled().is_empty() => {}
+                _ => break,
+            }
+        }
+        let _ = Pin::new(socket).poll_shutdown(cx);
+    }
+
     /// Whether a malformed head waited for earlier answers to go out, and they have.
     fn may_refuse_now(&self) -> bool {
-        self.http1.as_ref().is_some_and(|http1| {
-            let waits = http1.refused.is_none() && matches!(http1.framing.malformed(), Some(Malformed::Head(_)));
-            waits && self.activity.is_refusing()
-        })
+        let Protocol::Http1(http1) = &self.protocol else {
+            return false;
+        };
+        let waits = http1.refused.is_none() && matches!(http1.framing.malformed(), Some(Malformed::Head(_)));
+        waits && self.activity.is_refusing()
     }
 
     /// Whether these bytes are a refusal of hyper's own, to a head that it cannot parse. It writes those by itself, when no
     /// exchange is under way, which is how they are told from ours; ours takes their place.
     fn keeps_back(&mut self, bytes: &[u8]) -> bool {
-        let Some(http1) = &mut self.http1 else { return false };
+        let Protocol::Http1(http1) = &mut self.protocol else {
+            return false;
+        };
         if http1.refused.is_none() && self.activity.is_refusing() {
             http1.refused = status(bytes).map(Rejection::of_malformed_head);
         }
@@ -168,10 +243,10 @@ impl<S: Read + Unpin> ClientIo<S> {
     }
 }
 
-impl<S: Read + Unpin> Read for ClientIo<S> {
+impl<S: Read + Write + Unpin> Read for ClientIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
-        ready!(io.poll_malformed())?;
+        ready!(io.poll_stopped(cx))?;
         if io.is_held(cx) {
             return io.poll_held(cx);
         }
@@ -183,7 +258,7 @@ impl<S: Read + Unpin> Read for ClientIo<S> {
             let gone = if io.is_held(cx) { passed } else { offered.len() };
             io.ahead.advance(gone);
             return if passed == 0 {
-                io.poll_malformed()
+                io.poll_stopped(cx)
             } else {
                 Poll::Ready(Ok(()))
             };
@@ -198,7 +273,7 @@ impl<S: Read + Unpin> Read for ClientIo<S> {
         // SAFETY: these bytes lie at the beginning of the cursor, and the socket has just written them.
         unsafe { buf.advance(passed) };
         if passed == 0 {
-            io.poll_malformed()
+            io.poll_stopped(cx)
         } else {
             Poll::Ready(Ok(()))
         }
@@ -212,7 +287,7 @@ impl<S: Write + Unpin> Write for ClientIo<S> {
             return Poll::Ready(Ok(buf.len()));
         }
         let written = Pin::new(&mut io.socket).poll_write(cx, buf);
-        io.activity.wrote(written.is_pending());
+        io.wrote(&[io::IoSlice::new(buf)], &written);
         written
     }
 
@@ -228,9 +303,9 @@ impl<S: Write + Unpin> Write for ClientIo<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
-        match io.http1 {
-            Some(_) => Poll::Ready(Ok(())),
-            None => Pin::new(&mut io.socket).poll_shutdown(cx),
+        match io.protocol {
+            Protocol::Http1(_) => Poll::Ready(Ok(())),
+            Protocol::Http2(_) => Pin::new(&mut io.socket).poll_shutdown(cx),
         }
     }
 
@@ -249,7 +324,7 @@ impl<S: Write + Unpin> Write for ClientIo<S> {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         let written = Pin::new(&mut io.socket).poll_write_vectored(cx, bufs);
-        io.activity.wrote(written.is_pending());
+        io.wrote(bufs, &written);
         written
     }
 }

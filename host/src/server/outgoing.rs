@@ -102,8 +102,8 @@ impl HttpBody for Sending {
         let polled = ready!(outgoing.poll_piece(cx));
         match &polled {
             Some(Ok(frame)) => {
-                outgoing.watch.until_taken();
-                outgoing.completion.sending(frame.data_ref().map_or(0, Bytes::len));
+                let sent = outgoing.completion.sending(frame.data_ref().map_or(0, Bytes::len));
+                outgoing.watch.until_taken(sent);
                 // After trailers hyper does not ask for more.
                 if frame.is_trailers() || outgoing.is_ended() {
                     outgoing.completion.sent_all();

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::outgoing::{Outgoing, Sending};
 use super::upgrade::{self, Wish};
 use super::view::{RouteView, View};
+use super::wait::Watch;
 use crate::backend::Backend;
 use crate::body::{Body, ClientBody};
 use crate::pipeline::{self, Exchange, Verdict};
@@ -83,6 +84,9 @@ fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> Begun {
         rejection = Some(refused);
         Accepted::nowhere()
     });
+    if accepted.claims {
+        connection.forwarder.disbelieve(&mut parts.headers);
+    }
     let (mut route, mut params) = (&view.unrouted, Params::default());
     if rejection.is_none() {
         match find(connection, &view, &parts, &accepted) {
@@ -171,9 +175,18 @@ fn client_body(completion: &mut Completion, incoming: Incoming) -> Result<Body, 
         return Err(Rejection::BodyTooLarge);
     }
     let activity = completion.connection.activity.clone();
-    Ok(Body::Client(Box::new(ClientBody::new(
-        incoming, limit, state, activity,
-    ))))
+    let watch = if is_conversation(&completion.exchange().headers) {
+        Watch::unpaced(activity)
+    } else {
+        Watch::new(activity)
+    };
+    Ok(Body::Client(Box::new(ClientBody::new(incoming, limit, state, watch))))
+}
+
+/// Whether a body's messages come when there is something to say (gRPC, and Connect's streams), and not as fast as they can.
+fn is_conversation(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+    kind.starts_with(b"application/grpc") || kind.starts_with(b"application/connect+")
 }
 
 /// Pipeline, backend, and pipeline back.

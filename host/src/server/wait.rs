@@ -7,23 +7,39 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::activity::Activity;
+use super::pace::Pace;
+use crate::config::resolved::Timeouts;
 
 /// One direction of one exchange, watched while it waits. It costs an allocation only once it has to wait.
 #[derive(Debug)]
 pub(crate) struct Watch {
     activity: Rc<Activity>,
     wait: Option<Rc<Wait>>,
+    /// Whether it may be too slow, too.
+    paced: bool,
 }
 
 impl Watch {
     pub(crate) fn new(activity: Rc<Activity>) -> Watch {
-        Watch { activity, wait: None }
+        Watch {
+            activity,
+            wait: None,
+            paced: true,
+        }
     }
 
-    /// The client has to send more; the waker is told when it does not. True when it has not for too long.
-    pub(crate) fn until_sent(&mut self, waker: &Waker) -> bool {
+    /// For what may be as slow as it likes, as long as it does not stop.
+    pub(crate) fn unpaced(activity: Rc<Activity>) -> Watch {
+        let mut watch = Watch::new(activity);
+        watch.paced = false;
+        watch
+    }
+
+    /// The client has to send more than these bytes; the waker is told when it does not, or not fast enough. True when it has
+    /// not for too long.
+    pub(crate) fn until_sent(&mut self, waker: &Waker, so_far: u64) -> bool {
         let wait = self.wait();
-        wait.begin();
+        wait.begin(so_far);
         let mut reader = wait.reader.borrow_mut();
         if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *reader = Some(waker.clone());
@@ -31,11 +47,11 @@ impl Watch {
         wait.stalled.get()
     }
 
-    /// The client has to take what was handed to the protocol. HTTP/1 writes at once, and its socket says when it cannot;
+    /// The client has to take what was handed to the protocol, these bytes in all. HTTP/1 writes at once, and its socket says when it cannot;
     /// HTTP/2 may have to wait for the client to grant a window, of which the socket knows nothing.
-    pub(crate) fn until_taken(&mut self) {
+    pub(crate) fn until_taken(&mut self, so_far: u64) {
         if self.activity.is_framed() {
-            self.wait().begin();
+            self.wait().begin(so_far);
         }
     }
 
@@ -49,7 +65,10 @@ impl Watch {
 
     fn wait(&mut self) -> &Wait {
         self.wait.get_or_insert_with(|| {
-            let wait = Rc::new(Wait::default());
+            let wait = Rc::new(Wait {
+                paced: self.paced,
+                ..Wait::default()
+            });
             self.activity.add_wait(wait.clone());
             wait
         })
@@ -73,10 +92,15 @@ pub(crate) struct Wait {
     /// Who can still be told that it took too long.
     reader: RefCell<Option<Waker>>,
     stalled: Cell<bool>,
+    /// Bytes that have moved so far.
+    moved: Cell<u64>,
+    paced: bool,
+    pace: Pace,
 }
 
 impl Wait {
-    fn begin(&self) {
+    fn begin(&self, moved: u64) {
+        self.moved.set(moved);
         if !self.waiting.replace(true) {
             self.since.set(None);
         }
@@ -84,13 +108,14 @@ impl Wait {
 
     /// Tells the reader when the wait has been too long. True when there is none, or it was told and waits still: only the
     /// end of the connection ends such a wait.
-    pub(super) fn sweep(&self, now: Instant, limit: Duration) -> bool {
+    pub(super) fn sweep(&self, now: Instant, passed: Duration, timeouts: &Timeouts) -> bool {
         if !self.waiting.get() {
             return false;
         }
         let since = self.since.get().unwrap_or(now);
         self.since.set(Some(since));
-        if now.saturating_duration_since(since) <= limit {
+        let is_slow = self.paced && self.pace.is_too_slow(passed, self.moved.get(), &timeouts.pace);
+        if now.saturating_duration_since(since) <= timeouts.stall && !is_slow {
             return false;
         }
         self.since.set(Some(now));
@@ -107,8 +132,21 @@ impl Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::resolved::LeastPace;
 
-    const LIMIT: Duration = Duration::from_secs(30);
+    const TIMEOUTS: Timeouts = Timeouts {
+        header: Duration::from_secs(10),
+        handshake: Duration::from_secs(10),
+        idle: Duration::from_secs(60),
+        stall: Duration::from_secs(30),
+        upgrade_idle: Duration::from_secs(3600),
+        pace: LeastPace {
+            rate: Some(100),
+            grace: Duration::from_secs(20),
+        },
+        drain: Duration::from_secs(30),
+    };
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn watch() -> Watch {
         Watch::new(Rc::new(Activity::new()))
@@ -116,26 +154,27 @@ mod tests {
 
     fn after(seconds: u64, watch: &Watch) -> bool {
         let (wait, start) = (watch.wait.as_ref().unwrap(), Instant::now());
-        wait.sweep(start, LIMIT) || wait.sweep(start + Duration::from_secs(seconds), LIMIT)
+        wait.sweep(start, Duration::ZERO, &TIMEOUTS)
+            || wait.sweep(start + Duration::from_secs(seconds), Duration::ZERO, &TIMEOUTS)
     }
 
     #[test]
     fn a_body_that_stops_is_told_before_its_connection_ends() {
         let mut watch = watch();
-        assert!(!watch.until_sent(Waker::noop()));
+        assert!(!watch.until_sent(Waker::noop(), 0));
         assert!(!after(31, &watch));
-        assert!(watch.until_sent(Waker::noop()));
+        assert!(watch.until_sent(Waker::noop(), 0));
         let later = Instant::now() + Duration::from_secs(100);
-        assert!(watch.wait.as_ref().unwrap().sweep(later, LIMIT));
+        assert!(watch.wait.as_ref().unwrap().sweep(later, SECOND, &TIMEOUTS));
     }
 
     #[test]
     fn a_body_that_goes_on_may_stop_again() {
         let mut watch = watch();
-        watch.until_sent(Waker::noop());
+        watch.until_sent(Waker::noop(), 0);
         after(31, &watch);
         watch.over();
-        assert!(!watch.until_sent(Waker::noop()));
+        assert!(!watch.until_sent(Waker::noop(), 0));
         assert!(!after(29, &watch));
     }
 
@@ -143,7 +182,7 @@ mod tests {
     fn a_response_without_window_ends_its_connection() {
         let mut watch = watch();
         watch.activity.framed();
-        watch.until_taken();
+        watch.until_taken(0);
         assert!(!after(29, &watch));
         assert!(after(31, &watch));
     }
@@ -152,8 +191,20 @@ mod tests {
     fn a_response_that_is_taken_does_not_wait() {
         let mut watch = watch();
         watch.activity.framed();
-        watch.until_taken();
+        watch.until_taken(0);
         watch.over();
         assert!(!after(3600, &watch));
+    }
+
+    #[test]
+    fn a_body_that_trickles_in_is_told_too() {
+        let (mut watch, start) = (watch(), Instant::now());
+        let mut seconds = 0;
+        while !watch.until_sent(Waker::noop(), 10 * u64::from(seconds)) {
+            seconds += 1;
+            let wait = watch.wait.as_ref().unwrap();
+            assert!(!wait.sweep(start + seconds * SECOND, SECOND, &TIMEOUTS));
+        }
+        assert_eq!(seconds, 23);
     }
 }

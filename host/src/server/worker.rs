@@ -17,13 +17,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::activity::{Connections, sweep_interval};
 use super::client_limits::Full;
 use super::connection::{self, Newcomer};
+use super::frames::Flood;
 use super::handshake::Ended;
 use super::listener::{Accepting, Listening};
 use super::view::View;
 use super::{Shared, Stage};
 use crate::socket::Transport;
 use crate::telemetry::Counter;
-use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_REFUSED, CONNECTIONS_UPGRADED};
+use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_REFUSED, CONNECTIONS_UPGRADED, HTTP2_FLOODS};
 
 /// What lives on one thread.
 pub(super) struct Worker {
@@ -37,6 +38,7 @@ pub(super) struct Worker {
     open: Counter,
     upgraded: Counter,
     refused: Refused,
+    floods: [Counter; Flood::ALL.len()],
 }
 
 /// Connections that were refused, by reason.
@@ -82,11 +84,8 @@ const LAST_COMPLETIONS: Duration = Duration::from_secs(1);
 impl Worker {
     fn new(index: usize, shared: Arc<Shared>) -> Rc<Worker> {
         let version = shared.version.load(Ordering::Acquire);
-        let counter = |reason: &str| {
-            shared
-                .metrics
-                .counter(index, CONNECTIONS_REFUSED, vec![("reason", reason.into())])
-        };
+        let counter = |name, reason: &str| shared.metrics.counter(index, name, vec![("reason", reason.into())]);
+        let refused = |reason| counter(CONNECTIONS_REFUSED, reason);
         Rc::new(Worker {
             index,
             view: RefCell::new(Rc::new(View::new(&shared, index, None))),
@@ -96,11 +95,12 @@ impl Worker {
             open: shared.metrics.gauge(index, CONNECTIONS, Vec::new()),
             upgraded: shared.metrics.gauge(index, CONNECTIONS_UPGRADED, Vec::new()),
             refused: Refused {
-                limit: counter("limit"),
-                client_limit: counter("client-limit"),
-                proxy_protocol: counter("proxy-protocol"),
-                handshake: counter("handshake"),
+                limit: refused("limit"),
+                client_limit: refused("client-limit"),
+                proxy_protocol: refused("proxy-protocol"),
+                handshake: refused("handshake"),
             },
+            floods: Flood::ALL.map(|flood| counter(HTTP2_FLOODS, flood.as_str())),
             shared,
         })
     }
@@ -114,6 +114,11 @@ impl Worker {
             self.version.set(version);
         }
         self.view.borrow().clone()
+    }
+
+    /// A connection was ended for its frames.
+    pub(super) fn flooded(&self, flood: Flood) {
+        self.floods[flood as usize].add(1);
     }
 
     /// Keeps the thread from ending while an exchange's filters are told how it ended: until this is dropped.

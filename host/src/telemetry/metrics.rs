@@ -24,6 +24,8 @@ pub(crate) const CONNECTIONS: &str = "portcullis_connections";
 pub(crate) const CONNECTIONS_REFUSED: &str = "portcullis_connections_refused";
 /// Client connections that have gone on in another protocol, and are open.
 pub(crate) const CONNECTIONS_UPGRADED: &str = "portcullis_connections_upgraded";
+/// Client connections ended for their HTTP/2 frames, by reason.
+pub(crate) const HTTP2_FLOODS: &str = "portcullis_http2_floods";
 /// Calls of filters, by filter, plugin and phase.
 pub(crate) const FILTER_CALLS: &str = "portcullis_filter_calls";
 /// Failed calls of filters, by filter, plugin, route, phase and reason.
@@ -75,6 +77,7 @@ const HELP: &[(&str, &str)] = &[
         CONNECTIONS_UPGRADED,
         "Client connections in another protocol, such as WebSocket, that are open",
     ),
+    (HTTP2_FLOODS, "Client connections ended for flooding with HTTP/2 frames"),
     (FILTER_CALLS, "Calls of filters"),
     (FILTER_FAILURES, "Failed calls of filters"),
     (FILTER_INSTANCES, "Filter instances made"),

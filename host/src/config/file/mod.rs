@@ -14,8 +14,10 @@ mod breaker;
 mod discovery;
 mod filter;
 mod health;
+mod http2;
 mod listener;
 mod located;
+mod pace;
 mod retry;
 mod route;
 mod server;
@@ -33,10 +35,12 @@ pub(crate) use breaker::{Breaker, UpstreamLimits};
 pub(crate) use discovery::{Discover, Resolver};
 pub(crate) use filter::{Filter, FilterEntry, FilterLimits, FilterRules, OnFailure, Plugin, Quarantine};
 pub(crate) use health::{Health, ProbeKind};
+pub(crate) use http2::{Http2Limits, PerSecond};
 pub(crate) use listener::{
     Certificate, ClientCertificates, ClientMode, HttpsPort, Listener, ProxyProtocol, Tls, TlsVersion,
 };
 pub(crate) use located::{Located, Named};
+pub(crate) use pace::BytesPerSecond;
 pub(crate) use retry::{Hedge, Retry};
 pub(crate) use route::{Match, Redirect, Respond, Route, ValueMatch};
 pub(crate) use server::{Limits, Log, Server, Timeouts, Wasm};

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::text::Size;
-use super::{Located, OneOrMany, SizeOrOff, Text};
+use super::{BytesPerSecond, Http2Limits, Located, OneOrMany, SizeOrOff, Text};
 
 /// `[server]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -55,8 +55,13 @@ pub(crate) struct Limits {
     pub(crate) uri_size: Option<Located<Text<Size>>>,
     /// `body_size = "10MiB"`: of a request body, or `"off"`. A route may say otherwise.
     pub(crate) body_size: Option<Located<Text<SizeOrOff>>>,
+    /// `body_rate = "240B/s"`: how fast a client must send a body and take a response at least, while it is waited for and
+    /// once `timeouts.body_grace` is over; or `"off"`. Messages of gRPC may come as slowly as they like.
+    pub(crate) body_rate: Option<Located<Text<BytesPerSecond>>>,
     /// `http2_streams = 128`: at once on one HTTP/2 connection.
     pub(crate) http2_streams: Option<Located<i64>>,
+    /// `[server.limits.http2]`: how many frames of HTTP/2 may come that cost the gateway more than their sender.
+    pub(crate) http2: Option<Located<Http2Limits>>,
 }
 
 /// `[server.timeouts]`
@@ -74,6 +79,8 @@ pub(crate) struct Timeouts {
     pub(crate) stall: Option<Located<Text<Duration>>>,
     /// `upgrade_idle = "1h"`: without a byte in either direction once a connection is a WebSocket, say.
     pub(crate) upgrade_idle: Option<Located<Text<Duration>>>,
+    /// `body_grace = "20s"`: how long `limits.body_rate` waits for a body before it counts.
+    pub(crate) body_grace: Option<Located<Text<Duration>>>,
     /// `drain = "30s"`: for exchanges in flight once the gateway is told to stop.
     pub(crate) drain: Option<Located<Text<Duration>>>,
 }

@@ -6,6 +6,7 @@ mod balance;
 mod discovery;
 mod filter;
 mod health;
+mod http2;
 mod listener;
 mod matches;
 mod names;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::http2::http2_limits;
 use super::scope::Scope;
 use crate::config::file;
 use crate::config::interpolate::Environment;
-use crate::config::resolved::{AccessLog, Limits, Log, Server, Timeouts, Wasm};
+use crate::config::resolved::{AccessLog, LeastPace, Limits, Log, Server, Timeouts, Wasm};
 use crate::config::suggest::did_you_mean;
 use crate::router::PathRules;
 
@@ -114,6 +115,7 @@ fn limits(scope: &Scope<'_>, table: &file::Server) -> Limits {
         body_size: limits.body_size.as_ref().map_or(Some(10 << 20), |size| size.value.0.0),
         http2_streams: u32::try_from(scope.number("http2_streams", limits.http2_streams.as_ref(), 1..=100_000, 128))
             .unwrap_or(128),
+        http2: http2_limits(scope, limits),
     };
     per_client_within_all(scope, table, &limits);
     limits
@@ -137,6 +139,7 @@ fn per_client_within_all(scope: &Scope<'_>, table: &file::Server, limits: &Limit
 fn timeouts(scope: &Scope<'_>, table: &file::Server) -> Timeouts {
     let none = file::Timeouts::default();
     let timeouts = table.timeouts.as_ref().map_or(&none, |timeouts| &timeouts.value);
+    let limits = table.limits.as_ref().map(|limits| &limits.value);
     let seconds = Duration::from_secs;
     Timeouts {
         header: scope.duration("header", timeouts.header.as_ref(), seconds(10)),
@@ -144,6 +147,12 @@ fn timeouts(scope: &Scope<'_>, table: &file::Server) -> Timeouts {
         idle: scope.duration("idle", timeouts.idle.as_ref(), seconds(60)),
         stall: scope.duration("stall", timeouts.stall.as_ref(), seconds(60)),
         upgrade_idle: scope.duration("upgrade_idle", timeouts.upgrade_idle.as_ref(), seconds(3600)),
+        pace: LeastPace {
+            rate: limits
+                .and_then(|limits| limits.body_rate.as_ref())
+                .map_or(Some(240), |rate| rate.value.0.0),
+            grace: timeouts.body_grace.as_ref().map_or(seconds(20), |grace| grace.value.0),
+        },
         // Zero is a way to say: do not wait.
         drain: timeouts.drain.as_ref().map_or(seconds(30), |drain| drain.value.0),
     }

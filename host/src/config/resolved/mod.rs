@@ -4,6 +4,7 @@ mod balance;
 mod discovery;
 mod filter;
 mod health;
+mod http2;
 mod listener;
 mod resilience;
 mod route;
@@ -17,10 +18,11 @@ pub use balance::{Balance, HashKey, Sticky};
 pub use discovery::{Asking, Consul, Discovery, DiscoverySource, Kubernetes, Roots, ServicePort, Token};
 pub use filter::{FilterLimits, FilterUse, Grants, OnFailure, Plugin, PluginSource, Quarantine};
 pub use health::{Eject, Health, Probe};
+pub use http2::Http2Limits;
 pub use listener::{ClientCertificates, ListenAddress, Listener, Tls, TlsVersion};
 pub use resilience::{Breaker, Hedge, Resilience, Retry, RetryOn, UpstreamLimits};
 pub use route::{Backend, Destination, Fault, Mirror, Route};
-pub use server::{AccessLog, Limits, Log, Server, Timeouts, Wasm, is_trusted};
+pub use server::{AccessLog, LeastPace, Limits, Log, Server, Timeouts, Wasm, is_trusted};
 pub use upstream::{Address, Target, Upstream};
 
 /// A whole gateway's configuration.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::http2::Http2Limits;
+
 /// `[server]`: the side that faces clients.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
@@ -48,6 +50,8 @@ pub struct Limits {
     pub body_size: Option<u64>,
     /// Streams at once on one HTTP/2 connection. 128 by default.
     pub http2_streams: u32,
+    /// Frames of HTTP/2 that cost the gateway more than their sender.
+    pub http2: Http2Limits,
 }
 
 /// `[server.timeouts]`
@@ -63,8 +67,19 @@ pub struct Timeouts {
     pub stall: Duration,
     /// Without a byte in either direction once a connection has gone on in another protocol. 1 h by default.
     pub upgrade_idle: Duration,
+    /// While a body is read or a response written, in all.
+    pub pace: LeastPace,
     /// For exchanges in flight once the gateway is told to stop. 30 s by default.
     pub drain: Duration,
+}
+
+/// `server.limits.body_rate`, and the time before it counts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeastPace {
+    /// Bytes a second. 240 by default; `None`: no limit.
+    pub rate: Option<u64>,
+    /// How long a client may be waited for before it counts. 20 s by default.
+    pub grace: Duration,
 }
 
 /// `[log]`
