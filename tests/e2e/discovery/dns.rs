@@ -254,7 +254,7 @@ async fn a_reload_keeps_what_was_found() {
     server.stop();
 
     gateway
-        .reload_with(configuration.replace("[upstream.users]", "[upstream.users]\ntries = 5"))
+        .reload_with(configuration.replace("[upstream.users]", "[upstream.users]\nretry = { tries = 5 }"))
         .await;
 
     assert_eq!(gateway.get("/").await.status(), 200);
