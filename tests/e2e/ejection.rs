@@ -1,6 +1,6 @@
 //! A target that keeps failing is left out for a while.
 
-use portcullis_tests::{Gateway, Service, Upstream, eventually};
+use portcullis_tests::{Gateway, Service, Upstream, eventually, stepwise};
 
 async fn gateway(targets: &str, settings: &str) -> Gateway {
     Gateway::start(format!(
@@ -150,6 +150,31 @@ async fn a_client_that_errs_or_leaves_ejects_nobody() {
     }
     gateway.logged(|line| line["outcome"] == "client-gone").await;
     assert_eq!(ejections(&gateway).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_too_slowly_ejects_nobody() {
+    let service = Service::start().await;
+    service.hang();
+    let text = format!(
+        r#"
+        [upstream.service]
+        targets = ["{service}"]
+        eject = {{ after = 1 }}
+        [[route]]
+        match = "/"
+        to = "service"
+        timeout = "300ms"
+        "#
+    );
+    let gateway = Gateway::start(text).await;
+    let (_sender, body) = stepwise();
+    let response = gateway.request("POST", "/").streaming(body).send().await;
+    assert_eq!((response.status(), response.code().as_str()), (504, "deadline"));
+    assert_eq!(ejections(&gateway).await, 0.0);
+
+    assert_eq!(gateway.get("/").await.status(), 504);
+    assert_eq!(ejections(&gateway).await, 1.0, "a whole request that gets no answer");
 }
 
 #[tokio::test]

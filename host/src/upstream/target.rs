@@ -117,6 +117,11 @@ impl Target {
         self.count_failure();
     }
 
+    /// There was no answer, and it is not to blame.
+    pub(crate) fn spared(&self) {
+        self.failed.add(1);
+    }
+
     fn count_failure(&self) {
         if self.upstream.borrow().failed(&self.state) {
             self.ejected.add(1);

@@ -325,7 +325,15 @@ impl Proxy {
                 return Poll::Ready(Ok(answered));
             }
             ready!(alarm.poll(due(), cx));
-            Poll::Ready(Err(late(exchange)))
+            let is_uploading = terms
+                .client_body
+                .as_deref()
+                .is_some_and(|body| body.ended.get().is_none());
+            Poll::Ready(Err(match late(exchange) {
+                // The client has not sent all of its request: that is nothing against the target.
+                Failed::Unanswered(_, rejection) if is_uploading => Failed::Rejected(rejection),
+                failed => failed,
+            }))
         })
         .await;
         terms.alarm.set(alarm);
@@ -382,6 +390,7 @@ fn upgraded(head: response::Parts, lease: Lease, exchange: &mut Exchange) -> Opt
 fn blame(target: &Target, asked: Asked, answer: &Result<Answer, Failed>) {
     match answer {
         Ok(answer) => target.answered(answer.response.status(), asked),
+        Err(Failed::Rejected(_)) => target.spared(),
         Err(failed) => {
             if let Some(rejection) = failed.rejection() {
                 target.failed(rejection, asked);
