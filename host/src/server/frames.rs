@@ -5,6 +5,8 @@
 //! SETTINGS, PRIORITY, WINDOW_UPDATE and empty frames (CVE-2019-9511 to 9518). Only heads of frames are looked at, nothing is
 //! copied, and the clock is read only when a budget is used up.
 
+// Long because nearly half of it is tests of what floods and what does not.
+
 use std::time::Instant;
 
 use crate::config::resolved::Http2Limits;
