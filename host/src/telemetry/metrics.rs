@@ -1,12 +1,9 @@
 //! Every metric of the gateway, by name, and their text for Prometheus.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use http::Method;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -323,63 +320,6 @@ fn help(name: &str) -> &'static str {
         .map_or("", |(_, help)| help)
 }
 
-/// What one thread counts for one route.
-#[derive(Debug)]
-pub(crate) struct RouteCounters {
-    metrics: Metrics,
-    thread: usize,
-    route: Arc<str>,
-    /// Histograms that have been used, by method and status: a handful, so a list is faster than a map.
-    /// Methods of a client's own making have none.
-    durations: RefCell<Vec<(Option<Method>, u16, Histogram)>>,
-}
-
-impl RouteCounters {
-    pub(crate) fn new(metrics: &Metrics, thread: usize, route: Arc<str>) -> RouteCounters {
-        RouteCounters {
-            metrics: metrics.clone(),
-            thread,
-            route,
-            durations: RefCell::default(),
-        }
-    }
-
-    /// One exchange has ended.
-    pub(crate) fn ended(&self, method: &Method, status: u16, duration: Duration) {
-        let mut durations = self.durations.borrow_mut();
-        let method = is_known(method).then_some(method);
-        if let Some((.., histogram)) = durations.iter().find(|(m, s, _)| *s == status && m.as_ref() == method) {
-            histogram.record(duration);
-            return;
-        }
-        // Methods of a client's own making share one label, or a client could make labels without end.
-        let label: Arc<str> = method.map_or("_OTHER", Method::as_str).into();
-        let labels = vec![
-            ("http_request_method", label),
-            ("http_response_status_code", status.to_string().into()),
-            ("http_route", self.route.clone()),
-        ];
-        let histogram = self.metrics.histogram(self.thread, REQUEST_DURATION, labels);
-        histogram.record(duration);
-        durations.push((method.cloned(), status, histogram));
-    }
-}
-
-fn is_known(method: &Method) -> bool {
-    [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::PATCH,
-        Method::TRACE,
-        Method::CONNECT,
-    ]
-    .contains(method)
-}
-
 /// What one thread counts for one filter.
 #[derive(Debug)]
 pub(crate) struct FilterCounters {
@@ -507,21 +447,5 @@ mod tests {
         let text = metrics.encode();
         assert_eq!(text.matches("portcullis_upstream_requests_total{").count(), 2, "{text}");
         assert!(!text.contains("target=\"10.0.0.1:80\",upstream=\"users\""), "{text}");
-    }
-
-    #[test]
-    fn a_histogram_has_its_route_method_and_status() {
-        let metrics = Metrics::default();
-        let route = RouteCounters::new(&metrics, 0, "users".into());
-        route.ended(&Method::GET, 200, Duration::from_millis(3));
-        route.ended(&Method::from_bytes(b"BREW").unwrap(), 200, Duration::from_millis(3));
-
-        let text = metrics.encode();
-
-        assert!(
-            text.contains("http_route=\"users\"") && text.contains("http_request_method=\"_OTHER\""),
-            "{text}"
-        );
-        assert!(!text.contains("BREW"));
     }
 }

@@ -3,6 +3,8 @@
 pub(crate) mod access_log;
 mod counter;
 pub(crate) mod metrics;
+mod route_counters;
 
 pub(crate) use self::counter::Counter;
 pub use self::metrics::Metrics;
+pub(crate) use self::route_counters::RouteCounters;

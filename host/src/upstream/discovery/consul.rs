@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Request, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -129,9 +129,9 @@ impl Consul {
         let body = body
             .map_err(|error| Failed::new(format!("Consul's answer broke off: {error}")))?
             .to_bytes();
-        match head.status {
-            StatusCode::OK => {}
-            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
+        match head.status.as_u16() {
+            200 => {}
+            401 | 403 => {
                 let which = if self.settings.token.is_some() {
                     "this token"
                 } else {
@@ -139,11 +139,12 @@ impl Consul {
                 };
                 return Err(Failed::new(format!("Consul answered {} to {which}", head.status)));
             }
-            status => {
+            _ => {
                 let text = String::from_utf8_lossy(&body);
                 let line: String = text.lines().next().unwrap_or_default().chars().take(200).collect();
                 return Err(Failed::new(format!(
-                    "Consul answered {status}: {}",
+                    "Consul answered {}: {}",
+                    head.status,
                     line.escape_debug()
                 )));
             }
