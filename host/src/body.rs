@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use crate::backend::mirror::{Copied, Teed};
 use crate::backend::proxy::Recorded;
+use crate::compression::Compressed;
 use crate::pipeline::body::Transformed;
 use crate::rejection::Rejection;
 use crate::server::hop_by_hop;
@@ -31,6 +32,8 @@ pub(crate) enum Body {
     Upstream(Box<UpstreamBody>),
     /// What a filter makes of another body.
     Transformed(Box<Transformed>),
+    /// Another body, compressed.
+    Compressed(Box<Compressed>),
     /// None at all, since the target goes on in another protocol.
     Upgraded(Box<Upgraded>),
     /// Another body, kept while it is read so that it can be sent again.
@@ -61,6 +64,8 @@ pub(crate) enum BodyError {
     /// The request that it is the body of was given up for another one of the same.
     #[error("the request was given up")]
     Superseded,
+    #[error("the body could not be compressed")]
+    CompressionFailed,
 }
 
 impl BodyError {
@@ -73,7 +78,7 @@ impl BodyError {
             BodyError::ClientStalled => Rejection::RequestTimeout,
             BodyError::UpstreamReset | BodyError::Superseded => Rejection::UpstreamReset,
             BodyError::UpstreamStalled => Rejection::UpstreamTimeout,
-            BodyError::FilterFailed => Rejection::FilterFailed,
+            BodyError::FilterFailed | BodyError::CompressionFailed => Rejection::FilterFailed,
         }
     }
 
@@ -87,6 +92,7 @@ impl BodyError {
             BodyError::UpstreamReset | BodyError::Superseded => "upstream-reset",
             BodyError::UpstreamStalled => "upstream-timeout",
             BodyError::FilterFailed => "filter-failed",
+            BodyError::CompressionFailed => "compression-failed",
         }
     }
 }
@@ -139,6 +145,7 @@ impl HttpBody for Body {
             Body::Recorded(recorded) => recorded.poll_frame(cx),
             Body::Teed(teed) => teed.poll_frame(cx),
             Body::Copied(copied) => copied.poll_frame(cx),
+            Body::Compressed(compressed) => compressed.poll_frame(cx),
         }
     }
 
@@ -152,6 +159,7 @@ impl HttpBody for Body {
             Body::Recorded(recorded) => recorded.is_end_stream(),
             Body::Teed(teed) => teed.is_end_stream(),
             Body::Copied(copied) => copied.is_end_stream(),
+            Body::Compressed(compressed) => compressed.is_end_stream(),
         }
     }
 
@@ -162,7 +170,7 @@ impl HttpBody for Body {
             Body::Full(bytes, None) => SizeHint::with_exact(bytes.len() as u64),
             Body::Client(client) => client.incoming.size_hint(),
             Body::Upstream(upstream) => upstream.size_hint(),
-            Body::Transformed(_) => SizeHint::default(),
+            Body::Transformed(_) | Body::Compressed(_) => SizeHint::default(),
             Body::Recorded(recorded) => recorded.size_hint(),
             Body::Teed(teed) => teed.size_hint(),
             Body::Copied(copied) => copied.size_hint(),

@@ -11,6 +11,7 @@ pub mod gateway;
 mod admin;
 mod backend;
 mod body;
+mod compression;
 mod file_watch;
 mod grpc;
 pub mod pipeline;

@@ -2,7 +2,8 @@
 //!
 //! `microservices.toml` and `demo.toml` have suites of their own.
 
-use portcullis_tests::{Gateway, Response, Service, Upstream, eventually, repository, shipped};
+use portcullis_tests::grpc::{EchoClient, Word};
+use portcullis_tests::{Gateway, Response, Service, Upstream, WebSocket, eventually, full, repository, shipped};
 
 async fn start(file: &str) -> Gateway {
     Gateway::start(shipped(file, &[])).await
@@ -201,4 +202,37 @@ async fn resilience_forgives_a_target_that_is_gone() {
         outcomes.insert(response.status());
     }
     assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), [200, 503]);
+}
+
+#[tokio::test]
+async fn realtime_keeps_connections_open_and_compresses_the_rest() {
+    let chat = Upstream::websockets(WebSocket::echo).await;
+    let feed = Upstream::with(|request| async move {
+        let events = request.uri().path() == "/events";
+        let kind = if events { "text/event-stream" } else { "text/html" };
+        let response = http::Response::builder().header("content-type", kind);
+        response.body(full("data: x\n\n".repeat(500))).expect("a response")
+    })
+    .await;
+    let (heard, _) = tokio::sync::mpsc::unbounded_channel();
+    let words = Upstream::grpc(heard).await;
+    let upstreams = [("chat", &chat), ("feed", &feed), ("words", &words)];
+    let gateway = Gateway::start(shipped("realtime.toml", &upstreams)).await;
+
+    let address = gateway.address();
+    let refused = WebSocket::open(address, "/chat/1", &[]).await.expect_err("no token");
+    assert_eq!(refused.status(), 401);
+    let token = [("x-access-tokens", "chat-token")];
+    let (mut socket, _) = WebSocket::open(address, "/chat/1", &token).await.expect("a token");
+    socket.send("hello").await;
+    assert_eq!(socket.text().await, "hello");
+    for (path, encoding) in [("/events", ""), ("/", "zstd"), ("/reports/1", "br")] {
+        let response = get_with(&gateway, path, "accept-encoding", "gzip, br, zstd").await;
+        assert_eq!(response.header("content-encoding"), encoding, "{path}");
+    }
+    let mut client = EchoClient::connect(format!("http://{address}"))
+        .await
+        .expect("a connection");
+    let answer = client.say(Word::new("hello")).await.expect("an answer");
+    assert_eq!(answer.get_ref().text, "hello!");
 }

@@ -56,6 +56,17 @@ impl Process {
         Process::of(command)
     }
 
+    /// Starts curl with these arguments, and with no settings of its user's.
+    pub fn curl(arguments: &[&str]) -> Self {
+        let mut command = Command::new("curl");
+        command
+            .arg("-q")
+            .args(arguments)
+            .env_remove("http_proxy")
+            .env_remove("ALL_PROXY");
+        Process::of(command)
+    }
+
     /// Starts any program.
     fn of(mut command: Command) -> Self {
         let mut child = command

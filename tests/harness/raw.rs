@@ -64,6 +64,16 @@ impl Raw {
         self.read_until("\r\n\r\n").await
     }
 
+    /// Reads so many bytes; fewer where the peer closes first.
+    pub async fn take(&mut self, bytes: usize) -> Vec<u8> {
+        within(&format!("{bytes} bytes come"), async {
+            while self.read.len() < bytes && self.read_some().await {}
+            let rest = self.read.split_off(bytes.min(self.read.len()));
+            std::mem::replace(&mut self.read, rest)
+        })
+        .await
+    }
+
     /// Reads until the peer closes, by FIN or reset.
     pub async fn read_to_end(&mut self) -> String {
         within("the peer closes", async { while self.read_some().await {} }).await;

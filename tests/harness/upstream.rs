@@ -183,6 +183,12 @@ impl Upstream {
         Upstream { address, seen, task }
     }
 
+    /// A service that runs in a task of its own.
+    pub(crate) fn running(address: SocketAddr, task: JoinHandle<()>) -> Self {
+        let seen = Arc::default();
+        Upstream { address, seen, task }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

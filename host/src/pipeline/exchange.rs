@@ -10,8 +10,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use percent_encoding::percent_decode_str;
 
 use super::edit::{Edit, HeaderEdit};
+use crate::config::resolved::Encoding;
 use crate::grpc;
 use crate::router::Params;
+use crate::server::early_hints::Hints;
 use crate::tls::ClientCertificate;
 
 /// One request and its response on the way through the gateway.
@@ -36,6 +38,10 @@ pub struct Exchange {
     pub headers: HeaderMap,
     /// The protocols that its client would rather go on in, and that its route allows: a value of `Upgrade`.
     pub(crate) upgrade: Option<HeaderValue>,
+    /// Where the target's early hints go, if its client can take any.
+    pub(crate) hints: Option<Arc<Hints>>,
+    /// How its client likes the response encoded, of the ways that its route has.
+    pub(crate) encoding: Option<Encoding>,
     /// The response, from the response phase on.
     pub response: ResponseHead,
     /// The route that matched.
@@ -133,6 +139,8 @@ impl Exchange {
             version: parts.version,
             headers: parts.headers,
             upgrade: None,
+            hints: None,
+            encoding: None,
             response: ResponseHead::default(),
             deadline: started + route.timeout,
             grpc,

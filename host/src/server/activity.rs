@@ -3,9 +3,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::early_hints::Hints;
 use super::frames::Flood;
 use super::pace::Pace;
 use super::upgrade::Handshake;
@@ -33,6 +35,8 @@ pub(crate) struct Activity {
     waits: RefCell<Vec<Rc<Wait>>>,
     /// Whether its client has asked for another protocol.
     pub(super) handshake: Handshake,
+    /// What may be sent before the response of the exchange at hand.
+    pub(super) hints: RefCell<Option<Arc<Hints>>>,
     flood: Cell<Option<Flood>>,
     order: Cell<Option<Order>>,
     connection: RefCell<Option<Waker>>,
@@ -74,6 +78,7 @@ impl Activity {
             since: Cell::new(None),
             waits: RefCell::default(),
             handshake: Handshake::default(),
+            hints: RefCell::default(),
             flood: Cell::new(None),
             order: Cell::new(None),
             connection: RefCell::new(None),

@@ -35,6 +35,8 @@ const HELD: usize = 4 << 10;
 struct Http1 {
     framing: Framing,
     refused: Option<Rejection>,
+    /// What is left of an early hint that the socket has taken a part of.
+    hint: Bytes,
 }
 
 /// An HTTP/1 connection's socket after its protocol is done with it.
@@ -66,6 +68,7 @@ impl<S> ClientIo<S> {
         let http1 = Http1 {
             framing: Framing::new(header_size),
             refused: None,
+            hint: Bytes::new(),
         };
         ClientIo {
             socket,
@@ -280,9 +283,46 @@ impl<S: Read + Write + Unpin> Read for ClientIo<S> {
     }
 }
 
+impl<S: Write + Unpin> ClientIo<S> {
+    /// Writes early hints, while nothing else is on its way: the protocol has written all that it had.
+    fn poll_hints(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_begun_hint(cx))?;
+            let next = match &*self.activity.hints.borrow() {
+                Some(hints) => hints.take(cx.waker()),
+                None => return Poll::Ready(Ok(())),
+            };
+            match &mut self.protocol {
+                Protocol::Http1(http1) if !next.is_empty() => http1.hint = next,
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Writes the rest of a hint that has begun: nothing may come between.
+    fn poll_begun_hint(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Protocol::Http1(http1) = &mut self.protocol else {
+            return Poll::Ready(Ok(()));
+        };
+        while !http1.hint.is_empty() {
+            let written = Pin::new(&mut self.socket).poll_write(cx, &http1.hint);
+            self.activity.wrote(match &written {
+                Poll::Pending => None,
+                Poll::Ready(written) => Some(written.as_ref().map_or(0, |bytes| *bytes)),
+            });
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => http1.hint.advance(written),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: Write + Unpin> Write for ClientIo<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let io = self.get_mut();
+        ready!(io.poll_begun_hint(cx))?;
         if io.keeps_back(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
@@ -293,6 +333,7 @@ impl<S: Write + Unpin> Write for ClientIo<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
+        ready!(io.poll_hints(cx))?;
         ready!(Pin::new(&mut io.socket).poll_flush(cx))?;
         io.activity.flushed();
         if io.may_refuse_now() {
@@ -319,6 +360,7 @@ impl<S: Write + Unpin> Write for ClientIo<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let io = self.get_mut();
+        ready!(io.poll_begun_hint(cx))?;
         let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| &buf[..]);
         if io.keeps_back(first) {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));

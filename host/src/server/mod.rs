@@ -9,6 +9,7 @@ pub(crate) mod activity;
 mod client_limits;
 mod completion;
 mod connection;
+pub(crate) mod early_hints;
 mod ending;
 pub(crate) mod executor;
 pub(crate) mod forwarded;

@@ -11,12 +11,14 @@ use hyper::body::Incoming;
 use super::accept::{ASTERISK, Accepted, accept};
 use super::completion::Completion;
 use super::connection::Connection;
+use super::early_hints::Hints;
 use super::outgoing::{Outgoing, Sending};
 use super::upgrade::{self, Wish};
 use super::view::{RouteView, View};
 use super::wait::Watch;
 use crate::backend::Backend;
 use crate::body::{Body, ClientBody};
+use crate::compression;
 use crate::pipeline::{self, Exchange, Verdict};
 use crate::rejection::{Outcome, Rejection};
 use crate::router::{Found, Lookup, Params};
@@ -43,6 +45,10 @@ pub(super) fn serve(
                 pipeline::reject(exchange, &rejection, outcome)
             }
         };
+        if completion.exchange().hints.take().is_some() {
+            // What has not gone out by now would come too late.
+            completion.connection.activity.hints.take();
+        }
         let switches = completion.exchange().response.status == StatusCode::SWITCHING_PROTOCOLS;
         let body = match body {
             Body::Upgraded(upgraded) if switches => return Ok(upgrade::switch(outgoing, *upgraded)),
@@ -107,9 +113,17 @@ fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> Begun {
         started,
     );
     let asks = wish.is_some();
+    if let Some(settings) = &route.compress {
+        exchange.encoding = compression::choose(&exchange.headers, &settings.encodings);
+    }
     exchange.upgrade = wish.and_then(|wish| wish.within(&route.upgrades));
     if let Some(secured) = &connection.secured {
         exchange.client_certificate.clone_from(&secured.client);
+    }
+    if route.early_hints && exchange.version == Version::HTTP_11 {
+        let hints = Hints::new();
+        *connection.activity.hints.borrow_mut() = Some(hints.clone());
+        exchange.hints = Some(hints);
     }
     let mut outgoing = Outgoing::new(Completion::new(connection.clone(), view, route, exchange));
     let body = match rejection {
@@ -192,17 +206,24 @@ fn is_conversation(headers: &HeaderMap) -> bool {
 /// Pipeline, backend, and pipeline back.
 async fn run(completion: &mut Completion, body: Body) -> Body {
     let route = completion.route.clone();
-    if route.pipeline.is_empty() {
-        return backend(&route, completion, Verdict::Pass(body)).await;
+    let body = if route.pipeline.is_empty() {
+        backend(&route, completion, Verdict::Pass(body)).await
+    } else {
+        // In a box, since what filters wait with is large, and would be moved about with every exchange.
+        Box::pin(filtered(&route, completion, body)).await
+    };
+    match &route.compress {
+        None => body,
+        Some(settings) => compression::compress(settings, completion.exchange(), body),
     }
-    // In a box, since what filters wait with is large, and would be moved about with every exchange.
-    Box::pin(async {
-        let (passed, verdict) = route.pipeline.request(completion.exchange(), body).await;
-        let body = backend(&route, completion, verdict).await;
-        let (exchange, outcome) = completion.parts();
-        route.pipeline.response(exchange, passed, body, outcome).await
-    })
-    .await
+}
+
+/// The filters, the backend, and the filters again.
+async fn filtered(route: &RouteView, completion: &mut Completion, body: Body) -> Body {
+    let (passed, verdict) = route.pipeline.request(completion.exchange(), body).await;
+    let body = backend(route, completion, verdict).await;
+    let (exchange, outcome) = completion.parts();
+    route.pipeline.response(exchange, passed, body, outcome).await
 }
 
 /// The response: the backend's, or whatever a filter turned back with.

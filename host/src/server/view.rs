@@ -8,7 +8,7 @@ use super::Shared;
 use crate::backend::fixed::Fixed;
 use crate::backend::redirect::Redirect;
 use crate::backend::{Backend, Fault};
-use crate::config::resolved::Listener;
+use crate::config::resolved::{Compress, Listener};
 use crate::gateway::{Gateway, GatewayFilter, GatewayRoute};
 use crate::pipeline::{Labels, Pipeline, RouteInfo, Stage};
 use crate::router::Router;
@@ -56,6 +56,10 @@ pub(crate) struct RouteView {
     pub(crate) body_size: Option<u64>,
     /// The protocols that its clients may go on in.
     pub(crate) upgrades: Vec<Box<str>>,
+    /// Whether the target's early hints are passed on.
+    pub(crate) early_hints: bool,
+    /// How its responses are compressed.
+    pub(crate) compress: Option<Compress>,
     pub(crate) counters: RouteCounters,
 }
 
@@ -79,6 +83,8 @@ impl RouteView {
             fault: None,
             body_size: None,
             upgrades: Vec::new(),
+            early_hints: false,
+            compress: None,
             counters: RouteCounters::new(metrics, thread, name),
         })
     }
@@ -163,6 +169,8 @@ impl View {
                 .body_size
                 .unwrap_or(self.gateway.config.server.limits.body_size),
             upgrades: settings.upgrades.clone(),
+            early_hints: settings.early_hints,
+            compress: settings.compress.clone(),
             counters: RouteCounters::new(&shared.metrics, thread, settings.name.clone()),
         }
     }

@@ -58,6 +58,9 @@ impl Proxy {
         *request.uri_mut() = uri;
         *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         *request.headers_mut() = headers;
+        if let Some(hints) = exchange.hints.as_ref().filter(|_| !http2) {
+            hints.follow(&mut request);
+        }
         Ok(request)
     }
 

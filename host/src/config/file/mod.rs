@@ -11,6 +11,7 @@ mod only_table;
 
 mod balance;
 mod breaker;
+mod compress;
 mod discovery;
 mod filter;
 mod health;
@@ -32,6 +33,7 @@ use serde::Deserialize;
 
 pub(crate) use balance::Policy;
 pub(crate) use breaker::{Breaker, UpstreamLimits};
+pub(crate) use compress::Compress;
 pub(crate) use discovery::{Discover, Resolver};
 pub(crate) use filter::{Filter, FilterEntry, FilterLimits, FilterRules, OnFailure, Plugin, Quarantine};
 pub(crate) use health::{Health, ProbeKind};

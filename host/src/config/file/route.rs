@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::shorthand::LongForm;
 use super::{
-    Destination, Fault, FilterEntry, Hedge, Located, Mirror, Named, OneOrMany, Retry, Shorthand, SizeOrOff, Text,
-    Written,
+    Compress, Destination, Fault, FilterEntry, Hedge, Located, Mirror, Named, OneOrMany, Retry, Shorthand, SizeOrOff,
+    Switch, Text, Written,
 };
 
 /// `[[route]]`
@@ -51,6 +51,10 @@ pub(crate) struct Route {
     pub(crate) body_size: Option<Located<Text<SizeOrOff>>>,
     /// `upgrade = ["websocket"]`: protocols that a client may go on in, if the upstream agrees. `[]` is none.
     pub(crate) upgrade: Option<Located<OneOrMany<Located<String>>>>,
+    /// `early_hints = true`: the upstream's early hints (103) are passed on to clients of HTTP/1.1. Off by default.
+    pub(crate) early_hints: Option<Located<bool>>,
+    /// `compress = true`, or a table: as in `[server]`, for this route. What a table leaves out is the server's.
+    pub(crate) compress: Option<Located<Switch<Compress>>>,
 }
 
 /// `{ methods = ["GET"], host = "example.com", path = "/users/{id}", headers = { x-beta = "1" } }`

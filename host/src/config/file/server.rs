@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::text::Size;
-use super::{BytesPerSecond, Http2Limits, Located, OneOrMany, SizeOrOff, Text};
+use super::{BytesPerSecond, Compress, Http2Limits, Located, OneOrMany, SizeOrOff, Switch, Text};
 
 /// `[server]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -32,6 +32,9 @@ pub(crate) struct Server {
     pub(crate) allow_encoded_backslash: Option<bool>,
     /// `underscores_in_headers = true`: field names with `_` pass. Off by default.
     pub(crate) underscores_in_headers: Option<bool>,
+    /// `compress = true`, or `{ encodings = ["zstd", "br", "gzip"], least = "1KiB" }`: responses, for clients that take it.
+    /// Off by default. A route may say otherwise.
+    pub(crate) compress: Option<Located<Switch<Compress>>>,
     /// `[server.limits]`: what a client may send.
     pub(crate) limits: Option<Located<Limits>>,
     /// `[server.timeouts]`: how long a client may take.

@@ -3,10 +3,12 @@
 
 mod backend;
 mod balance;
+mod compress;
 mod discovery;
 mod filter;
 mod health;
 mod http2;
+mod interim;
 mod listener;
 mod matches;
 mod names;
@@ -19,7 +21,6 @@ mod server;
 mod settings;
 mod tls;
 mod traffic;
-mod upgrade;
 mod upstream;
 
 use std::cell::RefCell;
@@ -70,7 +71,7 @@ pub(crate) fn resolve(
     let config = Config {
         log: server::log(&main),
         wasm: server::wasm(&main, environment),
-        routes: route::routes(&scopes, &names, &upstreams, &filters, &listeners),
+        routes: route::routes(&scopes, &names, &upstreams, &filters, &listeners, &server),
         upstreams: upstreams.all.clone(),
         server,
         listeners: listeners.all,

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::backend;
+use super::compress::compress;
 use super::filter::Filters;
+use super::interim::{early_hints, upgrades};
 use super::listener::Listeners;
 use super::matches::{Matched, matches};
 use super::names::Names;
 use super::scope::Scope;
 use super::traffic::fault;
-use super::upgrade::upgrades;
 use super::upstream::Upstreams;
 use crate::config::file::{self, Located};
-use crate::config::resolved::Route;
+use crate::config::resolved::{Route, Server};
 use crate::config::source::Place;
 use crate::router::{Pattern, Router};
 
@@ -38,6 +39,7 @@ pub(super) fn routes(
     upstreams: &Upstreams,
     filters: &Filters<'_>,
     listeners: &Listeners,
+    server: &Server,
 ) -> Vec<Route> {
     let mut routes = Vec::new();
     let mut entries = Vec::new();
@@ -66,6 +68,7 @@ pub(super) fn routes(
             let route = route(scope, table, matched, name, names, upstreams, filters);
             routes.extend(route.map(|route| Route {
                 listeners: served,
+                compress: compress(scope, table.compress.as_ref(), server.compress.as_ref()),
                 ..route
             }));
         }
@@ -113,6 +116,8 @@ fn route(
         fault: table.fault.as_ref().map(|table| fault(scope, table)),
         body_size: table.body_size.as_ref().map(|size| size.value.0.0),
         upgrades,
+        early_hints: early_hints(scope, table),
+        compress: None,
         place: scope.place(&table.span),
     })
 }

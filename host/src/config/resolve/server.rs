@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::compress::compress;
 use super::http2::http2_limits;
 use super::scope::Scope;
 use crate::config::file;
@@ -33,6 +34,7 @@ pub(super) fn server(scope: &Scope<'_>) -> Server {
             .flat_map(|list| list.0.iter())
             .map(|network| network.value.0.trunc())
             .collect(),
+        compress: compress(scope, table.compress.as_ref(), None),
         limits: limits(scope, table),
         timeouts: timeouts(scope, table),
         paths: PathRules {

@@ -1,6 +1,7 @@
 //! The configuration, checked: what the rest of the gateway builds itself from. Nothing in here can be invalid.
 
 mod balance;
+mod compress;
 mod discovery;
 mod filter;
 mod health;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use balance::{Balance, HashKey, Sticky};
+pub use compress::{Compress, Encoding, Levels, MediaPattern};
 pub use discovery::{Asking, Consul, Discovery, DiscoverySource, Kubernetes, Roots, ServicePort, Token};
 pub use filter::{FilterLimits, FilterUse, Grants, OnFailure, Plugin, PluginSource, Quarantine};
 pub use health::{Eject, Health, Probe};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{FilterUse, Hedge, Retry};
+use super::{Compress, FilterUse, Hedge, Retry};
 use crate::config::source::Place;
 use crate::config::units::Share;
 use crate::router::{Pattern, Template};
@@ -33,6 +33,10 @@ pub struct Route {
     pub body_size: Option<Option<u64>>,
     /// Protocols that its clients may go on in, where the upstream agrees. `websocket` by default, none without an upstream.
     pub upgrades: Vec<Box<str>>,
+    /// Whether the upstream's early hints (103) are passed on. Off by default.
+    pub early_hints: bool,
+    /// How its responses are compressed.
+    pub compress: Option<Compress>,
     /// Where it is written.
     pub place: Place,
 }

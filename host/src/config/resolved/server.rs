@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::Compress;
 use super::http2::Http2Limits;
 
 /// `[server]`: the side that faces clients.
@@ -18,6 +19,8 @@ pub struct Server {
     /// Who is believed about the client's address (`X-Forwarded-For`, or where there is none the `for=` of `Forwarded`)
     /// and its scheme (`X-Forwarded-Proto`). Nothing else that they say is read.
     pub trusted_proxies: Vec<IpNet>,
+    /// How responses are compressed, where the route says nothing else. `None`, the default: not at all.
+    pub compress: Option<Compress>,
     /// What a client may send.
     pub limits: Limits,
     /// How long a client may take.

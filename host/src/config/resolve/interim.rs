@@ -1,4 +1,4 @@
-//! `upgrade`: the protocols that a route's clients may go on in.
+//! `upgrade` and `early_hints`: what an upstream may say besides its answer.
 
 use super::scope::Scope;
 use crate::config::file::{Located, Route};
@@ -31,6 +31,22 @@ pub(super) fn upgrades(scope: &Scope<'_>, route: &Located<Route>) -> Vec<Box<str
         .iter()
         .filter_map(|protocol| checked(scope, protocol))
         .collect()
+}
+
+pub(super) fn early_hints(scope: &Scope<'_>, route: &Located<Route>) -> bool {
+    let Some(written) = &route.early_hints else {
+        return false;
+    };
+    if route.to.is_none() && !scope.is_unread(&route.span, "to") {
+        let help = "only an upstream gives early hints";
+        scope.wrong_help(
+            &written.span,
+            "`early_hints` without `to`",
+            "nothing is forwarded here",
+            help,
+        );
+    }
+    written.value
 }
 
 fn checked(scope: &Scope<'_>, protocol: &Located<String>) -> Option<Box<str>> {
