@@ -112,6 +112,7 @@ impl ReadOnce {
         let differences = [
             ("where listeners listen", self.addresses != addresses(config)),
             ("server.admin", self.server.admin != config.server.admin),
+            ("server.handover", self.server.handover != config.server.handover),
             ("server.threads", self.server.threads != config.server.threads),
             ("log", self.log != config.log),
             ("wasm", self.wasm != config.wasm),

@@ -59,6 +59,7 @@ mod refused_plugins;
 // Running it.
 mod code_cache;
 mod drain;
+mod handover;
 mod observing;
 mod reload;
 mod reload_memory;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +14,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 
+use crate::server::inherited::Inherited;
 use crate::telemetry::Metrics;
 
 /// What the admin address can tell.
@@ -36,16 +39,21 @@ impl Admin {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
-    /// Listens, and serves in the background.
+    /// Listens, with a socket that is there already or a new one, and serves in the background until what is given back is
+    /// dropped. To be called within a runtime.
     ///
     /// # Errors
     ///
     /// The address cannot be listened on.
-    pub(crate) async fn listen(&self, address: SocketAddr) -> std::io::Result<SocketAddr> {
-        let listener = TcpListener::bind(address).await?;
-        let bound = listener.local_addr()?;
+    pub(crate) fn listen(&self, address: SocketAddr, inherited: &mut Inherited) -> std::io::Result<AdminListener> {
+        let socket = match inherited.tcp(address).pop() {
+            Some(socket) => socket,
+            None => std::net::TcpListener::bind(address)?,
+        };
+        socket.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(socket.try_clone()?)?;
         let admin = self.clone();
-        tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
                     Ok((socket, _)) => {
@@ -68,7 +76,11 @@ impl Admin {
                 }
             }
         });
-        Ok(bound)
+        Ok(AdminListener {
+            address: socket.local_addr()?,
+            socket,
+            serving: serving.abort_handle(),
+        })
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -89,6 +101,31 @@ impl Admin {
             }
             _ => text(StatusCode::NOT_FOUND, "served here: /health /ready /metrics\n"),
         }
+    }
+}
+
+/// The admin address while it is listened on.
+#[derive(Debug)]
+pub(crate) struct AdminListener {
+    address: SocketAddr,
+    socket: std::net::TcpListener,
+    serving: AbortHandle,
+}
+
+impl AdminListener {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The socket once more, for the gateway that follows.
+    pub(crate) fn to_pass_on(&self) -> Option<OwnedFd> {
+        self.socket.try_clone().ok().map(OwnedFd::from)
+    }
+}
+
+impl Drop for AdminListener {
+    fn drop(&mut self) {
+        self.serving.abort();
     }
 }
 

@@ -10,12 +10,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::exit;
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminListener};
 use crate::config::resolved::ListenAddress;
 use crate::config::{self, Loaded, Problems};
 use crate::gateway::{Environment, Gateway};
 use crate::reload::Reloader;
 use crate::server::Server;
+use crate::server::handover::{Predecessor, Successor};
+use crate::server::inherited::Inherited;
 use crate::telemetry::Metrics;
 use crate::wasm::Engine;
 use crate::wasm::capabilities::Services;
@@ -48,11 +50,18 @@ pub(crate) enum Failed {
 
 /// Serves a file.
 pub(crate) fn run(path: &Path) -> ExitCode {
-    exit(super::runtime().and_then(|runtime| runtime.block_on(serve(Source::File(path.to_owned()), |_| {}))))
+    // Before there are threads: it takes variables out of the environment.
+    let inherited = Inherited::from_systemd();
+    let source = Source::File(path.to_owned());
+    exit(super::runtime().and_then(|runtime| runtime.block_on(serve(source, inherited, |_| {}))))
 }
 
 /// Serves until a signal says to stop. `ready` is called once everything listens.
-pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Result<(), Failed> {
+pub(crate) async fn serve(
+    source: Source,
+    mut inherited: Inherited,
+    ready: impl FnOnce(&Listening),
+) -> Result<(), Failed> {
     let machine = |error: &dyn std::fmt::Display| Failed::Machine(error.to_string());
     let standard = super::standard();
     let (path, Loaded { config, warnings }) = match source {
@@ -71,30 +80,46 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
         services: Services::new(Some(tokio::runtime::Handle::current())),
         metrics: Metrics::default(),
     };
-    let admin_address = config.server.admin;
+    let (admin_address, handover) = (config.server.admin, config.server.handover.clone());
     let gateway = Gateway::build(config, &environment, None).await?;
     gateway.publish(&environment.metrics);
     let mut reloader = path.map(|path| Reloader::new(&path, standard, environment.clone(), &gateway));
 
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| machine(&error))?;
     let mut stop = Stop::new().map_err(|error| machine(&error))?;
+    let mut predecessor = None;
+    if let Some(path) = &handover {
+        let taken = Predecessor::take_over(path).map_err(|error| {
+            Failed::Machine(format!(
+                "the gateway at `{}` passes nothing on: {error} (`server.handover`)",
+                path.display()
+            ))
+        })?;
+        if let Some((other, sockets)) = taken {
+            tracing::info!("taking the listening sockets of the gateway that runs already");
+            (predecessor, inherited) = (Some(other), sockets);
+        }
+    }
     let admin = Admin::new(&environment.metrics);
-    let admin_address = match admin_address {
-        Some(address) => Some(admin.listen(address).await.map_err(|error| {
+    let mut admin_listens = match admin_address {
+        Some(address) => Some(admin.listen(address, &mut inherited).map_err(|error| {
             Failed::Machine(format!(
                 "the admin address {address} cannot be listened on: {error} (`server.admin`, in the demo `--admin`)"
             ))
         })?),
         None => None,
     };
-    let mut server =
-        Server::start(gateway, &environment.metrics).map_err(|error| Failed::Machine(error.to_string()))?;
+    let mut server = Server::start(gateway, &environment.metrics, &mut inherited).map_err(|error| machine(&error))?;
+    for address in inherited.left() {
+        tracing::warn!("this process was given a socket for {address}, where no listener is; nobody is served there");
+    }
+    drop(inherited);
     let listening = Listening {
         address: server.listening().iter().find_map(|one| match one.address {
             ListenAddress::Tcp(address) => Some(address),
             ListenAddress::Unix(_) => None,
         }),
-        admin: admin_address,
+        admin: admin_listens.as_ref().map(AdminListener::address),
     };
     for one in server.listening() {
         tracing::info!(listener = %one.listener, "listening on {one}");
@@ -106,6 +131,7 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
 
     let mut settled = pin!(server.settled());
     let mut is_ready = false;
+    let (mut successor, mut is_followed) = (None, false);
     loop {
         let changed = async {
             match &mut reloader {
@@ -121,7 +147,25 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
                 is_ready = true;
                 admin.set_ready(true);
                 tracing::info!("ready");
+                if let Some(Err(error)) = predecessor.take().map(Predecessor::ready) {
+                    tracing::warn!(%error, "the gateway that ran before has not heard that this one serves");
+                }
+                if let Some(path) = &handover {
+                    let sockets = server.sockets_to_pass_on().into_iter();
+                    let sockets = sockets.chain(admin_listens.as_ref().and_then(AdminListener::to_pass_on)).collect();
+                    successor = Successor::await_at(path, sockets)
+                        .map_err(|error| {
+                            tracing::warn!(%error, path = %path.display(), "no other gateway can take over from here");
+                        })
+                        .ok();
+                }
                 continue;
+            }
+            () = followed(&mut successor) => {
+                tracing::info!("another gateway serves in this one's place");
+                server.leave_files();
+                is_followed = true;
+                break;
             }
             () = changed => {}
             Some(()) = hangup.recv() => {}
@@ -138,6 +182,12 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
         "stopping: connections may finish, a second signal ends them"
     );
     admin.set_ready(false);
+    // Its copies of the listening sockets close: clients that come now are refused instead of left waiting.
+    drop(successor);
+    if is_followed {
+        // Whoever asks how things are is to hear it from the other one.
+        drop(admin_listens.take());
+    }
     server.drain();
     tokio::select! {
         whole = server.finish(drain_limit) => {
@@ -148,6 +198,14 @@ pub(crate) async fn serve(source: Source, ready: impl FnOnce(&Listening)) -> Res
         () = stop.wait() => tracing::warn!("stopped at once, connections were closed"),
     }
     Ok(())
+}
+
+/// Waits until another gateway serves in this one's place.
+async fn followed(successor: &mut Option<Successor>) {
+    match successor {
+        Some(successor) => successor.ready().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The signals that end a process.

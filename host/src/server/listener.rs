@@ -3,12 +3,14 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::inherited::Inherited;
 use crate::config::resolved::ListenAddress;
 use crate::socket::Transport;
 
@@ -27,37 +29,87 @@ pub(super) enum Listening {
 pub(super) struct Bound {
     /// With the port that was taken, where any would do.
     pub(super) address: ListenAddress,
-    /// One for each thread.
-    pub(super) sockets: Vec<Listening>,
+    /// Of each thread, those that it accepts from.
+    pub(super) sockets: Vec<Vec<Listening>>,
     /// Removes a Unix socket's file in the end.
     pub(super) file: Option<SocketFile>,
 }
 
-/// Listens on an address, once for each thread. `mode` is that of a Unix socket.
+impl Listening {
+    /// The same socket once more.
+    pub(super) fn again(&self) -> io::Result<Listening> {
+        Ok(match self {
+            Listening::Tcp(socket) => Listening::Tcp(socket.try_clone()?),
+            Listening::Unix(socket) => Listening::Unix(socket.try_clone()?),
+        })
+    }
+}
+
+impl From<Listening> for OwnedFd {
+    fn from(listening: Listening) -> OwnedFd {
+        match listening {
+            Listening::Tcp(socket) => socket.into(),
+            Listening::Unix(socket) => socket.into(),
+        }
+    }
+}
+
+/// Listens on an address, once for each thread, with the sockets that are there already or new ones. `mode` is that of a
+/// Unix socket.
 ///
 /// # Errors
 ///
 /// The address is in use, by anybody.
-pub(super) fn bind(address: &ListenAddress, mode: Option<u32>, threads: usize) -> io::Result<Bound> {
+pub(super) fn bind(
+    address: &ListenAddress,
+    mode: Option<u32>,
+    threads: usize,
+    inherited: &mut Inherited,
+) -> io::Result<Bound> {
     match address {
         ListenAddress::Tcp(address) => {
-            let sockets = bind_tcp(*address, threads)?;
+            let mut sockets = inherited.tcp(*address);
+            if sockets.is_empty() {
+                sockets = bind_tcp(*address, threads)?;
+            }
             let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
             Ok(Bound {
                 address: ListenAddress::Tcp(bound.unwrap_or(*address)),
-                sockets: sockets.into_iter().map(Listening::Tcp).collect(),
+                sockets: shared_out(sockets.into_iter().map(Listening::Tcp).collect(), threads)?,
                 file: None,
             })
         }
         ListenAddress::Unix(path) => {
-            let (sockets, file) = bind_unix(path, mode, threads)?;
+            let (sockets, file) = match inherited.unix(path) {
+                sockets if sockets.is_empty() => {
+                    let (socket, file) = bind_unix(path, mode)?;
+                    (vec![socket], Some(file))
+                }
+                sockets if inherited.is_ours() => (sockets, Some(SocketFile::at(path)?)),
+                // Whoever opened it keeps its file.
+                sockets => (sockets, None),
+            };
             Ok(Bound {
                 address: address.clone(),
-                sockets: sockets.into_iter().map(Listening::Unix).collect(),
-                file: Some(file),
+                sockets: shared_out(sockets.into_iter().map(Listening::Unix).collect(), threads)?,
+                file,
             })
         }
     }
+}
+
+/// Gives each thread something to accept from, and each socket somebody who accepts: connections would wait for ever in one
+/// that nobody looks at.
+fn shared_out(sockets: Vec<Listening>, threads: usize) -> io::Result<Vec<Vec<Listening>>> {
+    let mut shares: Vec<Vec<Listening>> = (0..threads.max(1)).map(|_| Vec::new()).collect();
+    for (number, share) in shares.iter_mut().enumerate().skip(sockets.len()) {
+        share.push(sockets[number % sockets.len()].again()?);
+    }
+    for (number, socket) in sockets.into_iter().enumerate() {
+        let share = number % shares.len();
+        shares[share].push(socket);
+    }
+    Ok(shares)
 }
 
 /// Port 0 takes a free one, the same for all. `SO_REUSEPORT` alone would let a second gateway in unnoticed, so the address
@@ -90,7 +142,7 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// One socket that all threads accept from: a path can be bound once only.
-fn bind_unix(path: &Path, mode: Option<u32>, threads: usize) -> io::Result<(Vec<UnixListener>, SocketFile)> {
+fn bind_unix(path: &Path, mode: Option<u32>) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
@@ -101,11 +153,7 @@ fn bind_unix(path: &Path, mode: Option<u32>, threads: usize) -> io::Result<(Vec<
     }
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    let socket = UnixListener::from(socket);
-    let others: io::Result<Vec<_>> = (1..threads).map(|_| socket.try_clone()).collect();
-    let mut sockets = others?;
-    sockets.push(socket);
-    Ok((sockets, file))
+    Ok((UnixListener::from(socket), file))
 }
 
 /// Removes the file of a socket that nobody listens on any more. A file of any other kind is somebody's, and stays.
@@ -136,6 +184,11 @@ impl SocketFile {
             path: path.to_owned(),
             identity: identity(path)?,
         })
+    }
+
+    /// Leaves the file to the gateway that listens there from now on.
+    pub(super) fn leave(self) {
+        std::mem::forget(self);
     }
 }
 
@@ -201,16 +254,30 @@ mod tests {
     }
 
     #[test]
+    fn every_thread_accepts_and_every_socket_is_accepted_from() {
+        for (given, threads) in [(1, 3), (3, 2), (2, 2)] {
+            let sockets = bind_tcp("127.0.0.1:0".parse().unwrap(), given).unwrap();
+            let shares = shared_out(sockets.into_iter().map(Listening::Tcp).collect(), threads).unwrap();
+            let sizes: Vec<usize> = shares.iter().map(Vec::len).collect();
+            assert_eq!(
+                (sizes.len(), sizes.iter().sum::<usize>()),
+                (threads, given.max(threads)),
+                "{sizes:?}"
+            );
+            assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
+        }
+    }
+
+    #[test]
     fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         drop(UnixListener::bind(&path).unwrap());
 
-        let (sockets, file) = bind_unix(&path, Some(0o600), 2).unwrap();
+        let (_socket, file) = bind_unix(&path, Some(0o600)).unwrap();
 
-        assert_eq!(sockets.len(), 2);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(bind_unix(&path, None, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind_unix(&path, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(file);
         assert!(!path.exists());
     }
@@ -220,7 +287,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes");
         fs::write(&path, "mine").unwrap();
-        assert_eq!(bind_unix(&path, None, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind_unix(&path, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!(fs::read(&path).unwrap(), b"mine");
     }
 
@@ -228,7 +295,7 @@ mod tests {
     fn the_file_of_a_successor_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let (_sockets, file) = bind_unix(&path, None, 1).unwrap();
+        let (_socket, file) = bind_unix(&path, None).unwrap();
         fs::remove_file(&path).unwrap();
         let _successor = UnixListener::bind(&path).unwrap();
         drop(file);

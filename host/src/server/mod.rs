@@ -15,9 +15,11 @@ pub(crate) mod executor;
 pub(crate) mod forwarded;
 pub mod frames;
 mod framing;
+pub(crate) mod handover;
 mod handshake;
 pub(crate) mod hop_by_hop;
 pub(crate) mod host;
+pub(crate) mod inherited;
 mod io;
 mod listener;
 mod outgoing;
@@ -32,6 +34,7 @@ mod worker;
 
 use std::fmt;
 use std::io::Error;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -41,6 +44,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use self::client_limits::ClientLimits;
+use self::inherited::Inherited;
 use self::listener::SocketFile;
 use crate::config::resolved::ListenAddress;
 use crate::gateway::Gateway;
@@ -95,7 +99,9 @@ enum Stage {
 pub(crate) struct Server {
     shared: Arc<Shared>,
     listening: Vec<Listening>,
-    _files: Vec<SocketFile>,
+    /// The listening sockets once more, where another gateway may take them over.
+    passed_on: Vec<OwnedFd>,
+    files: Vec<SocketFile>,
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
     tending: Tending,
@@ -138,22 +144,27 @@ pub(crate) enum StartError {
 }
 
 impl Server {
-    /// Starts listening and serving.
-    pub(crate) fn start(gateway: Gateway, metrics: &Metrics) -> Result<Server, StartError> {
+    /// Starts listening, with the sockets that are there already and new ones, and serving.
+    pub(crate) fn start(gateway: Gateway, metrics: &Metrics, inherited: &mut Inherited) -> Result<Server, StartError> {
+        let passes_on = gateway.config.server.handover.is_some();
         let (threads, listeners) = (gateway.config.server.threads, gateway.config.listeners.clone());
         let shared = Arc::new(Shared::new(gateway, metrics).map_err(StartError::AccessLog)?);
         let (mut listening, mut files, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
+        let mut passed_on: Vec<OwnedFd> = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {
             for address in &listener.addresses {
-                let bound = listener::bind(address, listener.mode, threads);
-                let bound = bound.map_err(|source| StartError::Listen {
+                let failed = |source| StartError::Listen {
                     address: address.clone(),
                     source,
                     written: match &*listener.name {
                         "default" => "`server.listen`, in the demo `--listen`".to_owned(),
                         name => format!("the listener `{name}`"),
                     },
-                })?;
+                };
+                let bound = listener::bind(address, listener.mode, threads, inherited).map_err(failed)?;
+                for socket in bound.sockets.iter().flatten().filter(|_| passes_on) {
+                    passed_on.push(socket.again().map_err(failed)?.into());
+                }
                 listening.push(Listening {
                     listener: listener.name.clone(),
                     address: bound.address,
@@ -167,20 +178,33 @@ impl Server {
         let mut server = Server {
             shared,
             listening,
-            _files: files,
+            passed_on,
+            files,
             stage,
             threads: Vec::new(),
             tending: Tending::start(metrics).map_err(StartError::Thread)?,
         };
         server.tending.update(server.current().upstreams.clone());
         for index in 0..threads {
-            let own = sockets.iter_mut();
-            let own = own.filter_map(|(number, sockets)| Some((*number, sockets.pop()?)));
+            let own = sockets.iter_mut().flat_map(|(number, sockets)| {
+                let share = sockets.pop().unwrap_or_default();
+                share.into_iter().map(|socket| (*number, socket))
+            });
             let own = own.collect();
             let thread = worker::start(index, server.shared.clone(), own, server.stage.subscribe());
             server.threads.push(thread.map_err(StartError::Thread)?);
         }
         Ok(server)
+    }
+
+    /// The listening sockets once more, for the gateway that follows.
+    pub(crate) fn sockets_to_pass_on(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.passed_on)
+    }
+
+    /// Another gateway listens in this one's place: the files of its sockets are the other's.
+    pub(crate) fn leave_files(&mut self) {
+        self.files.drain(..).for_each(SocketFile::leave);
     }
 
     /// Where it listens.

@@ -14,6 +14,7 @@ use super::output::print;
 use super::run::{self, Failed, Source};
 use super::{runtime, standard};
 use crate::config::{self, Loaded, Problems};
+use crate::server::inherited::Inherited;
 
 /// `config/demo.toml`, which also runs by itself.
 const CONFIGURATION: &str = include_str!("../../../../config/demo.toml");
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failed> {
         ];
         let text = with_addresses(CONFIGURATION, &[&own[..], &addresses[..]].concat());
         let loaded = load(&text)?;
-        run::serve(Source::Loaded(Box::new(loaded)), |listening| {
+        run::serve(Source::Loaded(Box::new(loaded)), Inherited::default(), |listening| {
             let gateway = listening.address.unwrap_or(arguments.listen);
             print(lines::lines(gateway, listening.admin, &services));
         })

@@ -21,6 +21,9 @@ pub(crate) struct Server {
     pub(crate) admin: Option<Located<Text<SocketAddr>>>,
     /// `threads = 4`: data-plane threads, one a core by default.
     pub(crate) threads: Option<Located<i64>>,
+    /// `handover = "/run/portcullis/handover.sock"`: where a gateway that is started later takes this one's listening
+    /// sockets over, so that a restart refuses no connection. Off by default.
+    pub(crate) handover: Option<Located<String>>,
     /// `trusted_proxies = ["10.0.0.0/8"]`: who is believed about the client's address (`X-Forwarded-For`, or where
     /// there is none the `for=` of `Forwarded`) and its scheme (`X-Forwarded-Proto`). Nothing else is read.
     pub(crate) trusted_proxies: Option<Located<OneOrMany<Located<Text<IpNet>>>>>,

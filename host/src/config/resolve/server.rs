@@ -28,6 +28,7 @@ pub(super) fn server(scope: &Scope<'_>) -> Server {
     Server {
         admin: admin(scope, table),
         threads: threads(scope, table),
+        handover: handover(scope, table),
         trusted_proxies: table
             .trusted_proxies
             .iter()
@@ -44,6 +45,19 @@ pub(super) fn server(scope: &Scope<'_>) -> Server {
         },
         underscores_in_headers: table.underscores_in_headers.unwrap_or(false),
     }
+}
+
+fn handover(scope: &Scope<'_>, table: &file::Server) -> Option<PathBuf> {
+    let path = table.handover.as_ref()?;
+    let resolved = scope.folder.join(&path.value);
+    // An address of this kind has 107 bytes, and the socket is bound under a longer name first (unix(7)).
+    let longest = 96;
+    if path.is_empty() || resolved.as_os_str().len() > longest {
+        let label = format!("expected 1 to {longest} bytes, the folder included");
+        let help = "write for example `handover = \"/run/portcullis/handover.sock\"`";
+        scope.wrong_help(&path.span, "not the path of a socket", label, help);
+    }
+    Some(resolved)
 }
 
 fn version(scope: &Scope<'_>) {

@@ -16,6 +16,8 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// Data-plane threads; the machine's cores by default.
     pub threads: usize,
+    /// Where a gateway that is started later takes the listening sockets over; `None`: nowhere.
+    pub handover: Option<PathBuf>,
     /// Who is believed about the client's address (`X-Forwarded-For`, or where there is none the `for=` of `Forwarded`)
     /// and its scheme (`X-Forwarded-Proto`). Nothing else that they say is read.
     pub trusted_proxies: Vec<IpNet>,

@@ -1,0 +1,94 @@
+//! What the gateway is put through: targets die and return, files change.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_tests::misbehaving;
+use tokio::time::sleep;
+
+use crate::World;
+use crate::certificates::{CERTIFICATE, KEY};
+use crate::targets::Targets;
+
+/// The gateway's configuration, each with another number.
+pub(crate) fn configuration(targets: &Targets, number: u64) -> String {
+    let addresses: Vec<_> = (0..targets.count())
+        .map(|number| format!("\"http://{}\"", targets.address(number)))
+        .collect();
+    let (targets, plugin) = (addresses.join(", "), misbehaving());
+    format!(
+        r#"
+        # The configuration number {number}.
+        [[listener]]
+        address = "127.0.0.1:0"
+        [[listener]]
+        address = "127.0.0.1:0"
+        tls = {{ certificates = [{{ certificate = "{CERTIFICATE}", key = "{KEY}" }}] }}
+        [log]
+        access = "off"
+        [upstream.services]
+        targets = [{targets}]
+        [upstream.grpc]
+        targets = [{targets}]
+        http = "2"
+        [plugin.misbehaving]
+        source = "{plugin}"
+        [[route]]
+        match = "/echo"
+        to = "services"
+        [[route]]
+        match = "/websocket"
+        to = "services"
+        [[route]]
+        match = "/fragile"
+        to = "services"
+        filters = [
+            {{ use = "misbehaving", name = "fragile", quarantine = {{ after = 0 }}, settings = {{ act = "panic-when-told" }} }},
+            "request-id",
+        ]
+        [[route]]
+        match = "POST /soak.Echo/{{method}}"
+        to = "grpc"
+        [[route]]
+        match = "/number/{number}"
+        respond = {{ body = "{number}" }}
+        "#
+    )
+}
+
+/// Every few seconds a target dies and, a moment later, returns. The first one stays, so that there is always one.
+pub(crate) async fn targets_die_and_return(world: Arc<World>, end: Instant) {
+    while Instant::now() < end {
+        let number = fastrand::usize(1..world.targets.count());
+        sleep(between(1000, 3000)).await;
+        world.targets.kill(number).await;
+        sleep(between(100, 2000)).await;
+        world.targets.revive(number);
+    }
+}
+
+/// Every few seconds a new certificate, a new configuration, or both.
+pub(crate) async fn files_change(world: Arc<World>, end: Instant) {
+    let mut number = 0;
+    while Instant::now() < end {
+        sleep(between(1000, 3000)).await;
+        if fastrand::bool() {
+            world.authority.issue(world.gateway.folder());
+        }
+        number += 1;
+        world.gateway.write(configuration(&world.targets, number));
+        let answered = async {
+            while world.gateway.get(&format!("/number/{number}")).await.status() != 200 {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), answered)
+            .await
+            .expect("a new configuration serves");
+        world.tally.reloaded();
+    }
+}
+
+fn between(least: u64, most: u64) -> Duration {
+    Duration::from_millis(fastrand::u64(least..most))
+}
