@@ -47,6 +47,8 @@ pub enum Rejection {
     NoTarget,
     /// No target could be connected to.
     UpstreamConnect,
+    /// No target could be trusted, or trusted us: the TLS handshake failed.
+    UpstreamTls,
     /// The target closed the connection before its response was whole.
     UpstreamReset,
     /// The target answered something that is not HTTP.
@@ -94,6 +96,7 @@ impl Rejection {
         matches!(
             self,
             Rejection::UpstreamConnect
+                | Rejection::UpstreamTls
                 | Rejection::UpstreamReset
                 | Rejection::UpstreamMalformed
                 | Rejection::UpstreamTimeout
@@ -123,6 +126,7 @@ impl Rejection {
             | Rejection::CircuitOpen { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Rejection::ResponseTooLarge
             | Rejection::UpstreamConnect
+            | Rejection::UpstreamTls
             | Rejection::UpstreamReset
             | Rejection::UpstreamMalformed => StatusCode::BAD_GATEWAY,
             Rejection::UpstreamTimeout | Rejection::Deadline => StatusCode::GATEWAY_TIMEOUT,
@@ -150,6 +154,7 @@ impl Rejection {
             Rejection::Overloaded => "overloaded",
             Rejection::NoTarget => "no-target",
             Rejection::UpstreamConnect => "upstream-connect",
+            Rejection::UpstreamTls => "upstream-tls",
             Rejection::UpstreamReset => "upstream-reset",
             Rejection::UpstreamMalformed => "upstream-malformed",
             Rejection::UpstreamTimeout => "upstream-timeout",
@@ -179,6 +184,7 @@ impl Rejection {
             Rejection::Overloaded => "The gateway is overloaded",
             Rejection::NoTarget => "The service is not available",
             Rejection::UpstreamConnect => "The service cannot be reached",
+            Rejection::UpstreamTls => "No secure connection to the service can be made",
             Rejection::UpstreamReset => "The service ended the connection before its answer was complete",
             Rejection::UpstreamMalformed => "The service's answer is malformed",
             Rejection::UpstreamTimeout => "The service took too long to answer",

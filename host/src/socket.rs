@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "TLS comes next, on both sides")]
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -48,6 +49,14 @@ impl Socket {
 }
 
 impl Transport {
+    /// The address at this end, where it is one of a network.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Transport::Tcp(stream) => stream.local_addr().ok(),
+            Transport::Unix(_) => None,
+        }
+    }
+
     /// Sends what is written at once. Only TCP ever waits for more to send with it.
     pub(crate) fn set_nodelay(&self) -> io::Result<()> {
         match self {

@@ -32,8 +32,10 @@ mod sticky;
 mod streaming;
 mod timeouts;
 mod trailers;
+mod unix_sockets;
 mod upgrades;
 mod upstream_connections;
+mod upstream_tls;
 mod websockets;
 
 // Where clients come in.

@@ -1,6 +1,8 @@
 //! Connections to upstreams are kept and used again, and a dead one costs no request.
 
-use portcullis_tests::{Gateway, Upstream, eventually};
+use std::time::Duration;
+
+use portcullis_tests::{Gateway, Upstream, eventually, full};
 
 #[tokio::test]
 async fn a_connection_to_the_upstream_is_used_again() {
@@ -83,4 +85,206 @@ async fn idle_connections_to_upstreams_are_closed_in_time() {
     .await;
 
     assert_eq!(gateway.get("/").await.status(), 200);
+}
+
+/// A gateway with one route, to an upstream with these settings.
+async fn with(upstream: &Upstream, threads: usize, settings: &str) -> Gateway {
+    Gateway::start(format!(
+        "[server]\nthreads = {threads}\n[upstream.service]\ntargets = [\"{upstream}\"]\n{settings}\n[[route]]\n\
+         match = \"/{{rest...}}\"\nto = \"service\"\n"
+    ))
+    .await
+}
+
+/// Answers after a while.
+async fn slow() -> Upstream {
+    Upstream::with(|_| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        http::Response::new(full("done"))
+    })
+    .await
+}
+
+/// Sends so many requests at once and gives their statuses.
+async fn at_once(gateway: &Gateway, count: usize) -> Vec<u16> {
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        requests.spawn(gateway.request("GET", "/").send());
+    }
+    let answers = requests.join_all().await;
+    answers.iter().map(|answer| answer.status()).collect()
+}
+
+#[tokio::test]
+async fn connections_to_a_target_are_limited_over_all_threads_and_requests_wait_for_them() {
+    let upstream = slow().await;
+    let gateway = with(&upstream, 2, "connections = 3\nconnect_timeout = \"20s\"").await;
+
+    let statuses = at_once(&gateway, 60).await;
+
+    assert_eq!(statuses, vec![200; 60]);
+    assert_eq!(upstream.most_in_flight(), 3);
+}
+
+#[tokio::test]
+async fn who_waits_for_too_long_or_behind_too_many_is_told_that_the_service_is_busy() {
+    let upstream = Upstream::with(|_| async { std::future::pending().await }).await;
+    let gateway = with(
+        &upstream,
+        1,
+        "connections = 1\npending = 2\nconnect_timeout = \"400ms\"\nresponse_timeout = \"2s\"",
+    )
+    .await;
+    let held = tokio::spawn(gateway.request("GET", "/held").send());
+    eventually("the only connection is in use", async || upstream.in_flight() == 1).await;
+
+    let first = tokio::spawn(gateway.request("GET", "/waits").send());
+    let second = tokio::spawn(gateway.request("GET", "/waits").send());
+    eventually("one more is refused at once", async || {
+        let response = gateway.get("/refused").await;
+        (response.status(), response.code().as_str()) == (503, "upstream-busy")
+    })
+    .await;
+
+    for waited in [first, second] {
+        let response = waited.await.expect("no panic");
+        assert_eq!((response.status(), response.code().as_str()), (503, "upstream-busy"));
+        assert_eq!(response.header("retry-after"), "1");
+    }
+    assert_eq!(held.await.expect("no panic").code(), "upstream-timeout");
+}
+
+#[tokio::test]
+async fn an_idle_connection_of_one_thread_gives_way_to_a_request_on_another() {
+    let upstream = Upstream::answering("hello").await;
+    let gateway = with(&upstream, 4, "connections = 1\nconnect_timeout = \"20s\"").await;
+
+    // The kernel spreads these over the threads; all but the first find the only connection elsewhere, or at home.
+    for _ in 0..12 {
+        assert_eq!(gateway.get("/").await.status(), 200);
+    }
+
+    let opened = gateway
+        .metric("portcullis_upstream_connections_opened_total", &[])
+        .await;
+    let closed = gateway
+        .metric("portcullis_upstream_connections_closed_total", &[])
+        .await;
+    assert_eq!(opened - closed, 1.0);
+}
+
+#[tokio::test]
+async fn a_connection_serves_so_many_requests_and_no_more() {
+    let upstream = Upstream::answering("hello").await;
+    for (http, path) in [("1.1", "/one"), ("2", "/two")] {
+        let before = upstream.connections();
+        let settings = format!("requests_per_connection = 5\nhttp = \"{http}\"");
+        let gateway = with(&upstream, 1, &settings).await;
+
+        for _ in 0..20 {
+            assert_eq!(gateway.get(path).await.status(), 200);
+        }
+
+        assert_eq!(upstream.connections() - before, 4, "HTTP/{http}");
+        let age = [("upstream", "service"), ("reason", "age")];
+        eventually("those of age are counted", async || {
+            gateway
+                .metric("portcullis_upstream_connections_closed_total", &age)
+                .await
+                >= 3.0
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_serves_no_longer() {
+    let upstream = Upstream::answering("hello").await;
+    let gateway = with(&upstream, 1, "reuse_for = \"300ms\"").await;
+
+    eventually("there is a second connection", async || {
+        assert_eq!(gateway.get("/").await.status(), 200);
+        upstream.connections() >= 2
+    })
+    .await;
+    eventually(
+        "and the last is closed in time, though it is kept for longer",
+        async || upstream.open_connections() == 0,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn connections_are_counted() {
+    let upstream = Upstream::answering("hello").await;
+    let gateway = with(&upstream, 1, "keep_for = \"200ms\"").await;
+    for _ in 0..5 {
+        gateway.get("/").await;
+    }
+
+    let service = [("upstream", "service")];
+    let opened = gateway
+        .metric("portcullis_upstream_connections_opened_total", &service)
+        .await;
+    let reused = gateway
+        .metric("portcullis_upstream_connections_reused_total", &service)
+        .await;
+    let connects = gateway
+        .metric("portcullis_upstream_connect_duration_seconds_count", &service)
+        .await;
+
+    assert_eq!((opened, reused, connects), (1.0, 4.0, 1.0));
+    let idle = [("upstream", "service"), ("reason", "idle")];
+    eventually("the idle one is closed and counted", async || {
+        gateway
+            .metric("portcullis_upstream_connections_closed_total", &idle)
+            .await
+            >= 1.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn targets_are_told_the_clients_address_by_the_proxy_protocol() {
+    for version in ["v1", "v2"] {
+        let (told, heard) = std::sync::mpsc::channel();
+        let upstream = Upstream::raw(move |mut socket| {
+            let told = told.clone();
+            async move {
+                let first = if version == "v1" {
+                    socket.read_until("\r\n").await.into_bytes()
+                } else {
+                    socket.read_exactly(28).await
+                };
+                told.send(first).expect("somebody listens");
+                while !socket.read_head().await.is_empty() {
+                    socket.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                }
+            }
+        })
+        .await;
+        let settings = format!("proxy_protocol = \"{version}\"");
+        let gateway = with(&upstream, 1, &settings).await;
+        let mut client = gateway.connect().await;
+
+        for _ in 0..3 {
+            assert_eq!(client.get("/").await.text(), "ok");
+        }
+
+        // A connection tells of one client, so no other request may ever go over it.
+        assert_eq!(upstream.connections(), 3);
+        let port = gateway.address().port();
+        for _ in 0..3 {
+            let first = heard.recv().expect("the upstream told");
+            if version == "v1" {
+                let line = String::from_utf8(first).expect("text");
+                assert!(line.starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 "), "{line}");
+                assert!(line.ends_with(&format!(" {port}\r\n")), "{line}");
+            } else {
+                assert_eq!(&first[..16], b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c");
+                assert_eq!(&first[16..24], [127, 0, 0, 1, 127, 0, 0, 1]);
+                assert_eq!(&first[26..], port.to_be_bytes());
+            }
+        }
+    }
 }

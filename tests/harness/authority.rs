@@ -32,10 +32,12 @@ impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        // A name of its own: who has another key is somebody else.
+        let name = key.public_key_raw().iter().map(|byte| format!("{byte:02x}"));
         params
             .distinguished_name
-            .push(DnType::CommonName, "Authority of a test");
-        let key = KeyPair::generate().expect("a key");
+            .push(DnType::CommonName, name.take(16).collect::<String>());
         let pem = params.self_signed(&key).expect("a certificate").pem();
         Authority {
             issuer: Issuer::new(params, key),

@@ -17,6 +17,7 @@
 //! The gateway is a child process, listening on ports that the system chose. `Drop` ends it; a test that panics prints
 //! its configuration, its log and the last response. Nothing sleeps for a fixed time: [`eventually`] waits for a fact.
 
+mod accept;
 mod access_log;
 mod authority;
 mod body;

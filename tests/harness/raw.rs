@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::within;
@@ -11,9 +11,14 @@ use crate::within;
 /// A socket and what has been read from it.
 #[derive(Debug)]
 pub struct Raw {
-    socket: TcpStream,
+    socket: Box<dyn Socket>,
     read: Vec<u8>,
 }
+
+/// Whatever carries bytes both ways.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug> Socket for S {}
 
 impl Raw {
     /// Connects.
@@ -24,7 +29,15 @@ impl Raw {
     /// Over a socket that is there already.
     pub fn over(socket: TcpStream) -> Self {
         socket.set_nodelay(true).expect("TCP_NODELAY");
-        Raw { socket, read: vec![] }
+        Raw::over_any(socket)
+    }
+
+    /// The same for a socket of any kind.
+    pub fn over_any(socket: impl AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug + 'static) -> Self {
+        Raw {
+            socket: Box::new(socket),
+            read: vec![],
+        }
     }
 
     /// Sends bytes. A peer that has closed already is not an error: what it said can still be read.
@@ -88,7 +101,16 @@ impl Raw {
 
     /// Whether nothing, not even a FIN, comes for this long.
     pub async fn is_silent_for(&mut self, time: Duration) -> bool {
-        tokio::time::timeout(time, self.socket.peek(&mut [0])).await.is_err()
+        tokio::time::timeout(time, self.read_some()).await.is_err()
+    }
+
+    /// Reads exactly so many bytes; fewer where the peer closes first.
+    pub async fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+        within("bytes come", async {
+            while self.read.len() < count && self.read_some().await {}
+        })
+        .await;
+        self.read.drain(..count.min(self.read.len())).collect()
     }
 
     /// Reads at most `most` bytes, as a slow reader does, and throws them away. Gives how many there were.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,9 +12,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use rustls::HandshakeKind;
+use rustls::server::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use crate::accept::Accept;
 use crate::{Body, Raw, WebSocket, body, echo};
 
 /// A real service on a port that the system chose, HTTP/1.1 and HTTP/2. Closed when dropped.
@@ -22,6 +29,8 @@ use crate::{Body, Raw, WebSocket, body, echo};
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
+    /// As in a configuration's `targets`.
+    url: String,
     seen: Arc<Seen>,
     task: JoinHandle<()>,
 }
@@ -32,7 +41,10 @@ struct Seen {
     in_flight: AtomicUsize,
     connections: AtomicUsize,
     open: AtomicUsize,
+    most_in_flight: AtomicUsize,
     heads: Mutex<Vec<http::request::Parts>>,
+    resumed: AtomicUsize,
+    server_name: Mutex<Option<String>>,
 }
 
 impl Upstream {
@@ -153,9 +165,73 @@ impl Upstream {
         });
         Upstream {
             address,
+            url: format!("http://{address}"),
             seen: Arc::default(),
             task,
         }
+    }
+
+    /// Answers as [`Upstream::echo`] does, over TLS.
+    pub async fn secure_echo(config: ServerConfig) -> Self {
+        Self::serving_tls(config, move |socket, seen| serve(socket, echo::answer, seen)).await
+    }
+
+    /// Hands every connection to `handler` once its TLS handshake is done.
+    pub async fn secure_raw<F, R>(config: ServerConfig, handler: F) -> Self
+    where
+        F: Fn(Raw) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        Self::serving_tls(config, move |socket, _| handler(Raw::over_any(socket))).await
+    }
+
+    async fn serving_tls<F, R>(config: ServerConfig, handler: F) -> Self
+    where
+        F: Fn(TlsStream<TcpStream>, Arc<Seen>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let mut upstream = Self::serving(listen("127.0.0.1:0").await, move |socket, seen| {
+            let (acceptor, handler) = (acceptor.clone(), handler.clone());
+            async move {
+                // A client that turns away is what some tests are about.
+                let Ok(socket) = acceptor.accept(socket).await else {
+                    return;
+                };
+                let session = socket.get_ref().1;
+                if session.handshake_kind() == Some(HandshakeKind::Resumed) {
+                    seen.resumed.fetch_add(1, Ordering::SeqCst);
+                }
+                *seen.server_name.lock().expect("a name") = session.server_name().map(str::to_owned);
+                handler(socket, seen).await;
+            }
+        });
+        upstream.url = format!("https://{}", upstream.address);
+        upstream
+    }
+
+    /// Answers as [`Upstream::echo`] does, at a Unix socket.
+    pub async fn echo_at(path: &Path) -> Self {
+        Self::serving_unix(path, |socket, seen| serve(socket, echo::answer, seen))
+    }
+
+    /// Hands every connection at a Unix socket to `handler` as it is.
+    pub async fn raw_at<F, R>(path: &Path, handler: F) -> Self
+    where
+        F: Fn(Raw) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        Self::serving_unix(path, move |socket, _| handler(Raw::over_any(socket)))
+    }
+
+    fn serving_unix<F, R>(path: &Path, handler: F) -> Self
+    where
+        F: Fn(UnixStream, Arc<Seen>) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let listener = UnixListener::bind(path).expect("a free path");
+        let address = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self::accepting(address, format!("unix:{}", path.display()), listener, handler)
     }
 
     fn serving<F, R>(listener: TcpListener, handler: F) -> Self
@@ -164,12 +240,21 @@ impl Upstream {
         R: Future<Output = ()> + Send + 'static,
     {
         let address = listener.local_addr().expect("an address");
+        Self::accepting(address, format!("http://{address}"), listener, handler)
+    }
+
+    fn accepting<A, F, R>(address: SocketAddr, url: String, listener: A, handler: F) -> Self
+    where
+        A: Accept,
+        F: Fn(A::Socket, Arc<Seen>) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
         let seen = Arc::new(Seen::default());
         let count = seen.clone();
         let task = tokio::spawn(async move {
             // Dropping the set ends the connections with the upstream.
             let mut connections = tokio::task::JoinSet::new();
-            while let Ok((socket, _)) = listener.accept().await {
+            while let Ok(socket) = listener.next().await {
                 count.connections.fetch_add(1, Ordering::SeqCst);
                 // Counted out when the task ends, or is aborted.
                 let open = Counted::new(count.clone(), |seen| &seen.open);
@@ -180,13 +265,22 @@ impl Upstream {
                 });
             }
         });
-        Upstream { address, seen, task }
+        Upstream {
+            address,
+            url,
+            seen,
+            task,
+        }
     }
 
     /// A service that runs in a task of its own.
     pub(crate) fn running(address: SocketAddr, task: JoinHandle<()>) -> Self {
-        let seen = Arc::default();
-        Upstream { address, seen, task }
+        Upstream {
+            address,
+            url: format!("http://{address}"),
+            seen: Arc::default(),
+            task,
+        }
     }
 
     /// Where it listens.
@@ -212,6 +306,21 @@ impl Upstream {
     /// Connections open now.
     pub fn open_connections(&self) -> usize {
         self.seen.open.load(Ordering::SeqCst)
+    }
+
+    /// The most requests that it was answering at once.
+    pub fn most_in_flight(&self) -> usize {
+        self.seen.most_in_flight.load(Ordering::SeqCst)
+    }
+
+    /// TLS handshakes that went on with an earlier session.
+    pub fn resumed(&self) -> usize {
+        self.seen.resumed.load(Ordering::SeqCst)
+    }
+
+    /// The name that the last TLS client asked for.
+    pub fn server_name(&self) -> Option<String> {
+        self.seen.server_name.lock().expect("a name").clone()
     }
 
     /// The values of a field of the last request, joined by `, ` (RFC 9110 section 5.3); `""` where there is none.
@@ -244,7 +353,7 @@ impl Drop for Upstream {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "http://{}", self.address)
+        formatter.write_str(&self.url)
     }
 }
 
@@ -252,12 +361,12 @@ async fn listen(address: &str) -> TcpListener {
     TcpListener::bind(address).await.expect("a free port")
 }
 
-async fn serve<F, R>(socket: TcpStream, handler: F, seen: Arc<Seen>)
+async fn serve<S, F, R>(socket: S, handler: F, seen: Arc<Seen>)
 where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(http::Request<Incoming>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = http::Response<Body>> + Send + 'static,
 {
-    socket.set_nodelay(true).expect("TCP_NODELAY");
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (head, body) = request.into_parts();
         let mut heads = seen.heads.lock().expect("heads");
@@ -270,6 +379,8 @@ where
         seen.requests.fetch_add(1, Ordering::SeqCst);
         // Counted out when it is answered, or given up.
         let busy = Counted::new(seen.clone(), |seen| &seen.in_flight);
+        let in_flight = seen.in_flight.load(Ordering::SeqCst);
+        seen.most_in_flight.fetch_max(in_flight, Ordering::SeqCst);
         let answer = handler(http::Request::from_parts(head, body));
         async move {
             let response = answer.await;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::interpolate::reason;
 use super::problem::{Problem, Problems, Severity};
 use super::read::read_targets;
-use super::resolve::{Scope, listed};
+use super::resolve::{Scheme, Scope, listed};
 use super::resolved::Target;
 use super::source::{Place, Source};
 
@@ -61,7 +61,16 @@ fn read_targets_text(path: &Path, text: String) -> Result<Vec<Target>, Problems>
         let files = RefCell::default();
         let scope = Scope::new(document, &problems, &files);
         match &file.targets {
-            Some(list) => targets = listed(&scope, list),
+            Some(list) => {
+                let scheme;
+                (targets, scheme) = listed(&scope, list);
+                if scheme == Some(Scheme::Https) {
+                    let help = "write `http://` here, and `tls = {}` in the upstream";
+                    let title = "the upstream says whether TLS is spoken";
+                    let problem = scope.problem(&list.span, title, "targets with `https`");
+                    scope.report(problem.help(help.to_owned()));
+                }
+            }
             None => scope.missing(
                 &(0..0),
                 "targets",

@@ -6,7 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::resolved::{AccessLog, Asking, Backend, DiscoverySource, OnFailure, PluginSource, Probe, ServicePort};
+use super::resolved::{
+    AccessLog, Asking, Backend, DiscoverySource, HttpVersion, OnFailure, PluginSource, Probe, ServicePort,
+};
 use super::settings::{check_settings, settings_error};
 use super::units::Share;
 use super::{Loaded, Problems, load, load_text, load_with};
@@ -151,9 +153,9 @@ fn a_good_file_becomes_what_it_says() {
     assert_eq!(config.log.access, AccessLog::Off);
     assert_eq!(config.wasm.cache, None);
     let users = &config.upstreams[0];
-    assert!(users.http2);
+    assert_eq!(users.connections.http, HttpVersion::Two);
     assert_eq!(users.targets[1].weight, 2);
-    assert_eq!(users.keep_for, Duration::from_millis(1500));
+    assert_eq!(users.connections.keep_for, Duration::from_millis(1500));
     assert_eq!(users.balance.to_string(), "hash of path:id");
     assert_eq!(
         (users.targets[1].priority, users.targets[1].zone.as_deref()),

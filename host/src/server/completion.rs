@@ -91,6 +91,7 @@ impl Completion {
             client_body: self.client_body.clone(),
             keep_fields: self.route.pipeline.reads_request_later(),
             alarm: &self.connection.alarm,
+            ends: self.connection.ends,
             asked: &mut self.target,
             attempts: &self.attempts,
             permit: &mut self.permit,

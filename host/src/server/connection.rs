@@ -33,7 +33,7 @@ use crate::pipeline::ExchangeId;
 use crate::rejection::Rejection;
 use crate::socket::{Socket, Transport};
 use crate::tls::{ClientCertificate, H2, ListenerTls};
-use crate::upstream::{Alarm, Released};
+use crate::upstream::{Alarm, Ends, Released};
 
 /// What the exchanges of one connection share.
 pub(super) struct Connection {
@@ -50,6 +50,8 @@ pub(super) struct Connection {
     pub(super) alarm: Cell<Alarm>,
     /// The exchange that goes on once HTTP has ended here.
     pub(super) tunnel: Cell<Option<Box<Tunnel>>>,
+    /// Where it comes from and goes to.
+    pub(super) ends: Option<Ends>,
 }
 
 /// What a TLS handshake has said of the client.
@@ -130,6 +132,7 @@ pub(super) async fn serve(newcomer: Newcomer, mut transport: Transport) {
             return worker.refused_by(full);
         }
     }
+    let gateway = transport.local_address();
     let connection = |secured| {
         let secure = listener.tls.is_some();
         Rc::new(Connection {
@@ -141,6 +144,7 @@ pub(super) async fn serve(newcomer: Newcomer, mut transport: Transport) {
             secured,
             alarm: Cell::default(),
             tunnel: Cell::default(),
+            ends: peer.zip(gateway).map(|(client, gateway)| Ends { client, gateway }),
         })
     };
     let (connection, mut socket) = match &listener.tls {

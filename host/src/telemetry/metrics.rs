@@ -61,6 +61,16 @@ pub(crate) const UPSTREAM_BREAKER: &str = "portcullis_upstream_breaker";
 pub(crate) const MIRRORED: &str = "portcullis_mirrored_requests";
 /// Requests delayed or failed on purpose, by route and kind.
 pub(crate) const FAULTS: &str = "portcullis_faults";
+/// Connections made to targets, by upstream.
+pub(crate) const UPSTREAM_CONNECTIONS_OPENED: &str = "portcullis_upstream_connections_opened";
+/// Requests sent over connections that had served before, by upstream.
+pub(crate) const UPSTREAM_CONNECTIONS_REUSED: &str = "portcullis_upstream_connections_reused";
+/// Connections to targets that have ended, by upstream and reason.
+pub(crate) const UPSTREAM_CONNECTIONS_CLOSED: &str = "portcullis_upstream_connections_closed";
+/// Connections to targets that could not be made, by upstream and reason.
+pub(crate) const UPSTREAM_CONNECT_FAILURES: &str = "portcullis_upstream_connect_failures";
+/// Duration of connecting to targets, TLS included, by upstream.
+pub(crate) const UPSTREAM_CONNECT_DURATION: &str = "portcullis_upstream_connect_duration_seconds";
 /// Reloads of the configuration, by result.
 pub(crate) const RELOADS: &str = "portcullis_reloads";
 /// Lines that the access log could not take.
@@ -103,6 +113,17 @@ const HELP: &[(&str, &str)] = &[
     (UPSTREAM_BREAKER, "An upstream's breaker: 0 closed, 1 half-open, 2 open"),
     (MIRRORED, "Copies of requests"),
     (FAULTS, "Requests delayed or failed on purpose"),
+    (UPSTREAM_CONNECTIONS_OPENED, "Connections made to targets"),
+    (
+        UPSTREAM_CONNECTIONS_REUSED,
+        "Requests sent over connections that had served before",
+    ),
+    (UPSTREAM_CONNECTIONS_CLOSED, "Connections to targets that have ended"),
+    (
+        UPSTREAM_CONNECT_FAILURES,
+        "Connections to targets that could not be made",
+    ),
+    (UPSTREAM_CONNECT_DURATION, "Duration of connecting to targets"),
     (RELOADS, "Reloads of the configuration"),
     (ACCESS_LOG_DROPPED, "Lines that the access log could not take"),
 ];

@@ -5,6 +5,6 @@ mod counter;
 pub(crate) mod metrics;
 mod route_counters;
 
-pub(crate) use self::counter::Counter;
+pub(crate) use self::counter::{Counter, Histogram};
 pub use self::metrics::Metrics;
 pub(crate) use self::route_counters::RouteCounters;

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -20,21 +20,29 @@ const KEPT: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct LastHead {
     expected: Cell<bool>,
+    /// Whether some of what was written has not gone out yet.
+    unflushed: Cell<bool>,
     bytes: RefCell<Vec<u8>>,
 }
 
 impl LastHead {
-    /// What is written next is a head.
-    pub(crate) fn expect(&self) {
+    /// What is written next is a head. False where that cannot be said: some of the last request is still to go out, since
+    /// its response came before all of it was sent.
+    pub(crate) fn expect(&self) -> bool {
+        if self.unflushed.get() {
+            return false;
+        }
         self.expected.set(true);
         let mut bytes = self.bytes.borrow_mut();
         bytes.clear();
         // One large head must not stay with the connection for good.
         bytes.shrink_to(KEPT);
+        true
     }
 
     /// The protocol wants to write this. It writes heads whole, however much of them the socket then takes.
     fn offered(&self, bytes: &[u8]) {
+        self.unflushed.set(true);
         if self.expected.get() && !bytes.is_empty() {
             self.expected.set(false);
             self.bytes.borrow_mut().extend_from_slice(bytes);
@@ -80,7 +88,11 @@ impl<S: Write + Unpin> Write for TargetIo<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+        let io = self.get_mut();
+        // The protocol asks for this once all that it had to write has been taken.
+        ready!(Pin::new(&mut io.socket).poll_flush(cx))?;
+        io.head.unflushed.set(false);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -111,7 +123,8 @@ mod tests {
     fn the_fields_of_a_head_come_back_as_they_were() {
         let head = LastHead::default();
         head.offered(b"what is not expected is not kept");
-        head.expect();
+        head.unflushed.set(false);
+        assert!(head.expect());
         head.offered(b"GET /a?b HTTP/1.1\r\nhost: a:1\r\nx: \r\nx: 1: 2\r\ny: \xff\r\n\r\n");
         head.offered(b"a body");
 
@@ -126,15 +139,28 @@ mod tests {
     #[test]
     fn the_head_of_another_request_or_half_a_head_is_none() {
         let head = LastHead::default();
+        let expect = || {
+            head.unflushed.set(false);
+            assert!(head.expect());
+        };
         assert_eq!(head.fields(&Method::GET, "/a"), None);
-        head.expect();
+        expect();
         head.offered(b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n");
         assert_eq!(head.fields(&Method::GET, "/b"), None);
         assert_eq!(head.fields(&Method::PUT, "/a"), None);
         assert!(head.fields(&Method::GET, "/a").is_some());
-        head.expect();
+        expect();
         assert_eq!(head.fields(&Method::GET, "/a"), None);
         head.offered(b"GET /a HTTP/1.1\r\nhost: a\r\n");
+        assert_eq!(head.fields(&Method::GET, "/a"), None);
+    }
+
+    #[test]
+    fn a_head_is_not_told_from_what_is_left_of_the_request_before() {
+        let head = LastHead::default();
+        head.offered(b"of a body, the first half");
+        assert!(!head.expect());
+        head.offered(b"GET /a HTTP/1.1\r\nx: forged by the second half\r\n\r\n");
         assert_eq!(head.fields(&Method::GET, "/a"), None);
     }
 }

@@ -12,6 +12,8 @@ mod body;
 mod breaker;
 mod choice;
 mod connect;
+mod connection;
+mod connection_counters;
 mod dial;
 mod discovery;
 mod ejection;
@@ -19,17 +21,22 @@ mod groups;
 mod health;
 mod last_head;
 mod latency;
+mod life;
 mod load;
 mod lot;
 mod maglev;
 mod pool;
+mod proxy_header;
+mod reach;
 mod retry_budget;
+mod slots;
 mod slow_start;
 mod state;
 mod sticky;
 mod target;
 mod target_state;
 mod tending;
+pub(crate) mod tls;
 mod upgraded;
 
 use std::cell::{Cell, RefCell};
@@ -42,9 +49,11 @@ pub(crate) use self::alarm::Alarm;
 pub(crate) use self::body::UpstreamBody;
 pub(crate) use self::breaker::{Breaker, Stands};
 use self::choice::Choice;
-pub(crate) use self::connect::{ConnectError, Kept};
+pub(crate) use self::connect::ConnectError;
+pub(crate) use self::connection::Kept;
 pub(crate) use self::load::{Load, Permit};
 pub(crate) use self::pool::Lease;
+pub(crate) use self::proxy_header::Ends;
 pub(crate) use self::retry_budget::RetryBudget;
 pub(crate) use self::state::UpstreamState;
 pub(crate) use self::target::{Asked, InFlight, Target};
@@ -75,7 +84,7 @@ impl Upstream {
         metrics: &Metrics,
         thread: usize,
     ) -> Rc<Upstream> {
-        let known = previous.filter(|previous| previous.settings.connects_as(&state.settings));
+        let known = previous.filter(|previous| previous.settings.connections == state.settings.connections);
         let known = known.map_or_else(Vec::new, |known| known.choice.borrow().targets.clone());
         let version = state.version();
         Rc::new(Upstream {
@@ -163,12 +172,10 @@ pub(crate) mod tests {
             slow_start: None,
             health: None,
             eject: Some(resolved::Eject::default()),
-            http2: false,
+            connections: resolved::Connections::default(),
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(1),
-            keep: 1,
-            keep_for: Duration::from_secs(1),
             resilience: resolved::Resilience::default(),
         }
     }

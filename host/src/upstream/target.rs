@@ -4,16 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::connect::ConnectError;
+use super::connection_counters::ConnectionCounters;
 use super::latency::Latency;
 use super::pool::TargetPool;
 use super::state::{Listed, UpstreamState};
 use super::sticky;
 use super::target_state::TargetState;
-use crate::config::resolved::{Address, Balance};
+use crate::config::resolved::{self, Address, Balance};
 use crate::rejection::Rejection;
 use crate::telemetry::Counter;
 use crate::telemetry::metrics::{Metrics, UPSTREAM_EJECTIONS, UPSTREAM_REQUESTS};
@@ -29,6 +31,10 @@ pub(crate) struct Target {
     /// Exchanges in flight from this thread.
     pub(crate) active: Cell<usize>,
     pub(crate) pool: TargetPool,
+    /// How it is connected to.
+    pub(super) settings: Arc<resolved::Upstream>,
+    pub(super) connections: Rc<ConnectionCounters>,
+    warned: Cell<Option<Instant>>,
     pub(crate) state: Arc<TargetState>,
     /// What round-robin owes it.
     pub(super) credit: Cell<i64>,
@@ -41,6 +47,9 @@ pub(crate) struct Target {
     failed: Counter,
     ejected: Counter,
 }
+
+/// How long a thread waits before it warns of the same target again.
+const WARN_AGAIN: Duration = Duration::from_secs(10);
 
 impl Target {
     pub(super) fn new(listed: &Listed, upstream: &Arc<UpstreamState>, metrics: &Metrics, thread: usize) -> Rc<Target> {
@@ -55,7 +64,10 @@ impl Target {
             address: listed.target.address.clone(),
             weight: Cell::new(0),
             active: Cell::new(0),
-            pool: TargetPool::new(settings.keep, settings.keep_for),
+            pool: TargetPool::new(&settings.connections, listed.state.slots(&settings.connections)),
+            settings: settings.clone(),
+            connections: Rc::new(ConnectionCounters::new(metrics, thread, &settings.name)),
+            warned: Cell::new(None),
             answered: requests("ok"),
             failed: requests("failed"),
             ejected: metrics.counter(thread, UPSTREAM_EJECTIONS, labels()),
@@ -102,6 +114,18 @@ impl Target {
             self.count_failure();
         } else if self.state.failures.load(Ordering::Relaxed) != 0 {
             self.state.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Says why its certificate, or ours, was refused: only an operator can mend that. Not for each request.
+    pub(super) fn warn(&self, error: &ConnectError) {
+        let now = Instant::now();
+        let lately = |warned: Instant| now.saturating_duration_since(warned) < WARN_AGAIN;
+        if let ConnectError::Tls(reason) = error
+            && !self.warned.get().is_some_and(lately)
+        {
+            self.warned.set(Some(now));
+            tracing::warn!(upstream = self.settings.name, target = %self.name, reason, "the TLS handshake failed");
         }
     }
 

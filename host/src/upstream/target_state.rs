@@ -1,10 +1,11 @@
 //! What all threads know of one target.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::addresses::Addresses;
+use super::slots::Slots;
 use crate::config::resolved::{self, Target};
 
 /// What all threads know of one target, for as long as it is listed.
@@ -31,6 +32,8 @@ pub(crate) struct TargetState {
     pub(super) started: AtomicU64,
     /// Per cent of its weight that counts.
     pub(super) share: AtomicU32,
+    /// The connections that it may have; none while nobody has limited them.
+    slots: Mutex<Option<Arc<Slots>>>,
 }
 
 /// What probes say of a target.
@@ -72,7 +75,18 @@ impl TargetState {
             ejection_ended: AtomicU64::new(0),
             started: AtomicU64::new(0),
             share: AtomicU32::new(100),
+            slots: Mutex::default(),
         }
+    }
+
+    /// The connections that it may have by these settings. Where settings have changed, connections of before do not count.
+    pub(super) fn slots(&self, settings: &resolved::Connections) -> Option<Arc<Slots>> {
+        let most = settings.most?;
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.as_ref().is_none_or(|slots| !slots.are_of(most, settings.pending)) {
+            *slots = Some(Arc::new(Slots::new(most, settings.pending)));
+        }
+        slots.clone()
     }
 
     /// What probes say of it.

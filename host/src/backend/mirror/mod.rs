@@ -120,17 +120,16 @@ impl Mirror {
 async fn send(
     upstream: &Upstream,
     affinity: Affinity,
-    request: Request<Body>,
+    mut request: Request<Body>,
     body: Option<Rc<ClientBodyState>>,
 ) -> Option<()> {
     let settings = &upstream.settings;
     let target = upstream.next(&[], affinity)?;
     let mut lease = match Lease::idle(&target) {
         Some(lease) => lease,
-        None => Lease::of(&target, settings.http2, settings.connect_timeout)
-            .await
-            .ok()?,
+        None => Lease::of(&target, None, settings.connect_timeout).await.ok()?,
     };
+    lease.connection.shape(&mut request, &settings.name).ok()?;
     let response = lease.connection.send(request).await.ok()?;
     let mut answer = UpstreamBody::new(response.into_body(), lease, body, settings.idle_timeout);
     while !answer.is_end_stream() {

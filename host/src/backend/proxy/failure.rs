@@ -64,7 +64,8 @@ pub(super) fn was_closed(error: &hyper::Error) -> bool {
     source.is_some_and(|error| {
         matches!(
             error.kind(),
-            std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+            // The last one: TLS without its farewell.
+            std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::UnexpectedEof
         )
     })
 }

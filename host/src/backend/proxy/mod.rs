@@ -32,7 +32,7 @@ use crate::rejection::Rejection;
 use crate::router::Template;
 use crate::server::{hop_by_hop, upgrade};
 use crate::upstream::{
-    Alarm, Asked, ConnectError, Lease, Permit, RetryBudget, Target, Upgraded, Upstream, UpstreamBody,
+    Alarm, Asked, ConnectError, Ends, Lease, Permit, RetryBudget, Target, Upgraded, Upstream, UpstreamBody,
 };
 
 /// Forwards to an upstream.
@@ -64,6 +64,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) keep_fields: bool,
     /// The timer of the client's connection, while nobody waits.
     pub(crate) alarm: &'a Cell<Alarm>,
+    /// The ends of the client's connection, where they have addresses.
+    pub(crate) ends: Option<Ends>,
     /// The target that was asked last.
     pub(crate) asked: &'a mut Option<Rc<Target>>,
     /// How often one was asked.
@@ -211,7 +213,7 @@ impl Proxy {
             Some(limit) => exchange.deadline.min(sent + limit),
             None => exchange.deadline,
         };
-        while let Some(request) = attempt.request.take() {
+        while let Some(mut request) = attempt.request.take() {
             if sent >= until {
                 attempt.request = Some(request);
                 return Err(match late(exchange) {
@@ -222,7 +224,7 @@ impl Proxy {
             }
             let mut lease = match Lease::idle(target) {
                 Some(lease) => lease,
-                None => match Box::pin(self.connect(target, sent, until, exchange)).await {
+                None => match Box::pin(self.connect(target, sent, until, exchange, terms)).await {
                     Ok(lease) => {
                         sent = Instant::now();
                         lease
@@ -233,6 +235,8 @@ impl Proxy {
                     }
                 },
             };
+            let shaped = lease.connection.shape(&mut request, &self.upstream.settings.name);
+            shaped.map_err(|_| Failed::Rejected(Rejection::BadRequest("the host cannot be forwarded")))?;
             let resend = lease.reused && attempt.idempotent;
             // Where somebody else keeps the fields they are there to be sent again.
             let keep = attempt.again.is_some() && (resend || self.repeats);
@@ -277,6 +281,7 @@ impl Proxy {
         now: Instant,
         until: Instant,
         exchange: &Exchange,
+        terms: &Terms<'_>,
     ) -> Result<Lease, Failed> {
         let settings = &self.upstream.settings;
         let _waiting = match settings.resilience.limits.pending {
@@ -287,7 +292,8 @@ impl Proxy {
             },
         };
         let limit = settings.connect_timeout.min(until.saturating_duration_since(now));
-        Lease::of(target, settings.http2, limit).await.map_err(|error| {
+        let ends = terms.ends.map(|ends| ends.of_client(exchange.client));
+        Lease::of(target, ends, limit).await.map_err(|error| {
             tracing::debug!(upstream = settings.name, target = %target.name, %error, "cannot connect");
             match error {
                 ConnectError::Timeout if Instant::now() >= exchange.deadline => {
@@ -297,6 +303,11 @@ impl Proxy {
                 ConnectError::Refused(_) | ConnectError::Unresolved | ConnectError::Handshake(_) => {
                     Failed::Unsent(Rejection::UpstreamConnect)
                 }
+                ConnectError::Tls(_) => Failed::Unsent(Rejection::UpstreamTls),
+                ConnectError::Busy if Instant::now() >= exchange.deadline => {
+                    Failed::Unanswered(Cause::Final, Rejection::Deadline)
+                }
+                ConnectError::Busy => Failed::Unsent(Rejection::UpstreamBusy),
             }
         })
     }

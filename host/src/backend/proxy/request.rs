@@ -1,16 +1,18 @@
 //! What goes to a target.
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use http_body::Body as _;
 
 use super::Proxy;
 use crate::body::Body;
+use crate::config::resolved::HttpVersion;
 use crate::pipeline::Exchange;
 use crate::rejection::Rejection;
 
 impl Proxy {
-    /// What goes to a target: these fields and this body, and all else as the exchange says.
+    /// What goes to a target: these fields and this body, and all else as the exchange says. Its form is that of HTTP/1.1; a
+    /// connection that speaks HTTP/2 changes it.
     pub(crate) fn request(
         &self,
         exchange: &Exchange,
@@ -19,30 +21,10 @@ impl Proxy {
     ) -> Result<Request<Body>, Rejection> {
         let host = self.host.as_ref().unwrap_or(&exchange.host);
         let target = self.target(exchange)?;
-        let http2 = self.upstream.settings.http2;
-        let uri = if http2 {
-            headers.remove(header::HOST);
-            let authority = if host.is_empty() {
-                self.upstream.settings.name.as_bytes()
-            } else {
-                host.as_bytes()
-            };
-            let uri = Uri::builder()
-                .scheme("http")
-                .authority(authority)
-                .path_and_query(target);
-            uri.build()
-                .map_err(|_| Rejection::BadRequest("the host cannot be forwarded"))?
-        } else {
-            if self.host.is_some() || !headers.contains_key(header::HOST) {
-                headers.insert(header::HOST, host.clone());
-            }
-            Uri::from(target)
-        };
-        if !http2 && !body.is_end_stream() && body.size_hint().exact().is_none() {
-            // Or hyper would send a GET, for one, as if it had no body.
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        if self.host.is_some() || !headers.contains_key(header::HOST) {
+            headers.insert(header::HOST, host.clone());
         }
+        let http2 = self.upstream.settings.connections.http == HttpVersion::Two;
         if !http2
             && body.is_end_stream()
             && let Some(protocols) = &exchange.upgrade
@@ -55,8 +37,7 @@ impl Proxy {
         }
         let mut request = Request::new(body);
         *request.method_mut() = exchange.method.clone();
-        *request.uri_mut() = uri;
-        *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
         if let Some(hints) = exchange.hints.as_ref().filter(|_| !http2) {
             hints.follow(&mut request);

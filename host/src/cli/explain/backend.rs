@@ -163,9 +163,13 @@ impl Upstream {
         Upstream {
             upstream: upstream.name.clone(),
             balance: upstream.balance.to_string(),
-            http: if upstream.http2 { "2" } else { "1.1" },
+            http: upstream.connections.http.as_str(),
             discover: upstream.discovery.as_ref().map(|discovery| discovery.written.clone()),
-            targets: upstream.targets.iter().map(Target::of).collect(),
+            targets: upstream
+                .targets
+                .iter()
+                .map(|target| Target::of(target, upstream))
+                .collect(),
         }
     }
 }
@@ -180,9 +184,13 @@ impl Copies {
 }
 
 impl Target {
-    fn of(target: &resolved::Target) -> Target {
+    fn of(target: &resolved::Target, upstream: &resolved::Upstream) -> Target {
         Target {
-            url: format!("http://{}", target.address),
+            url: match &target.address {
+                resolved::Address::Unix(_) => target.address.to_string(),
+                address if upstream.connections.tls.is_some() => format!("https://{address}"),
+                address => format!("http://{address}"),
+            },
             weight: target.weight,
             priority: target.priority,
             zone: target.zone.as_deref().map(str::to_owned),

@@ -26,6 +26,7 @@ mod shorthand;
 mod text;
 mod traffic;
 mod upstream;
+mod upstream_tls;
 mod written;
 
 use schemars::JsonSchema;
@@ -49,7 +50,8 @@ pub(crate) use server::{Limits, Log, Server, Timeouts, Wasm};
 pub(crate) use shorthand::{OneOrMany, Shorthand, Switch};
 pub(crate) use text::{Size, SizeOrOff, Text};
 pub(crate) use traffic::{Destination, Fault, Mirror};
-pub(crate) use upstream::{HttpVersion, Target, TargetsFile, Upstream};
+pub(crate) use upstream::{HttpVersion, Target, TargetsFile, TargetsProxyProtocol, Upstream};
+pub(crate) use upstream_tls::{UpstreamTls, Verify};
 pub(crate) use written::{Table, Written};
 
 /// A Portcullis configuration file.

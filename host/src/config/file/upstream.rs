@@ -8,7 +8,9 @@ use serde::Deserialize;
 use super::balance::{HashBy, Policy, Sticky};
 use super::health::{Eject, Health, Off};
 use super::shorthand::LongForm;
-use super::{Breaker, Discover, Hedge, Located, OneOrMany, Resolver, Retry, Shorthand, Text, UpstreamLimits};
+use super::{
+    Breaker, Discover, Hedge, Located, OneOrMany, Resolver, Retry, Shorthand, Text, UpstreamLimits, UpstreamTls,
+};
 use crate::config::units::Share;
 
 /// `[upstream.users]`
@@ -36,8 +38,12 @@ pub(crate) struct Upstream {
     pub(crate) health: Option<Located<Shorthand<Health>>>,
     /// `eject = { after = 5, for = "10s" }`, or `"off"`: when a target that keeps failing is left out for a while.
     pub(crate) eject: Option<Located<Shorthand<Eject, Off>>>,
-    /// `http = "1.1"`, or `"2"` for HTTP/2 by prior knowledge.
+    /// `http = "1.1"`, `"2"`, or `"auto"` for what a target prefers over TLS, and HTTP/1.1 without.
     pub(crate) http: Option<Located<HttpVersion>>,
+    /// `tls = { roots = "ca.pem" }`: how targets are trusted, where they are `https`.
+    pub(crate) tls: Option<Located<UpstreamTls>>,
+    /// `proxy_protocol = "v2"`: tells targets the client's address by the PROXY protocol.
+    pub(crate) proxy_protocol: Option<Located<TargetsProxyProtocol>>,
     /// `connect_timeout = "2s"`: to connect.
     pub(crate) connect_timeout: Option<Located<Text<Duration>>>,
     /// `response_timeout = "60s"`: from the request's last byte to the response's head.
@@ -48,6 +54,16 @@ pub(crate) struct Upstream {
     pub(crate) keep: Option<Located<i64>>,
     /// `keep_for = "30s"`: how long an idle connection is kept.
     pub(crate) keep_for: Option<Located<Text<Duration>>>,
+    /// `connections = 100`: connections to each target, over all threads. No limit by default.
+    pub(crate) connections: Option<Located<i64>>,
+    /// `pending = 1000`: requests that may wait for one of these connections, for each target.
+    pub(crate) pending: Option<Located<i64>>,
+    /// `reuse_for = "1h"`: how old a connection may be to serve another request.
+    pub(crate) reuse_for: Option<Located<Text<Duration>>>,
+    /// `requests_per_connection = 1000`: requests sent over one connection. No limit by default.
+    pub(crate) requests_per_connection: Option<Located<i64>>,
+    /// `tcp_keepalive = "60s"`: when the kernel first asks whether a silent peer is still there.
+    pub(crate) tcp_keepalive: Option<Located<Text<Duration>>>,
     /// `try_timeout = "5s"`: for one try as a whole, up to the response's head.
     pub(crate) try_timeout: Option<Located<Text<Duration>>>,
     /// `deadline_header = "x-request-timeout-ms"`: tells targets how long an answer is waited for.
@@ -66,7 +82,7 @@ pub(crate) struct Upstream {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Target {
-    /// `url = "http://127.0.0.1:9002"`: scheme, host and port, no path.
+    /// `url = "http://127.0.0.1:9002"`: scheme, host and port, no path; or `url = "unix:/run/users.sock"`.
     #[schemars(required)]
     pub(crate) url: Option<Located<String>>,
     /// `weight = 2`: its share of the load, 1 to 1,000.
@@ -95,9 +111,23 @@ pub(crate) enum HttpVersion {
     /// HTTP/1.1.
     #[serde(rename = "1.1")]
     One,
-    /// HTTP/2 by prior knowledge.
+    /// HTTP/2: by prior knowledge, or agreed upon over TLS.
     #[serde(rename = "2")]
     Two,
+    /// What the target prefers over TLS; HTTP/1.1 without.
+    #[serde(rename = "auto")]
+    Auto,
+}
+
+/// The version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub(crate) enum TargetsProxyProtocol {
+    /// A line of text.
+    #[serde(rename = "v1")]
+    V1,
+    /// Binary.
+    #[serde(rename = "v2")]
+    V2,
 }
 
 only_tables! {

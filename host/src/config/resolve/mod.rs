@@ -4,6 +4,7 @@
 mod backend;
 mod balance;
 mod compress;
+mod connections;
 mod discovery;
 mod filter;
 mod health;
@@ -12,6 +13,7 @@ mod interim;
 mod listener;
 mod matches;
 mod names;
+mod pem;
 mod plugin;
 mod resilience;
 mod route;
@@ -22,6 +24,7 @@ mod settings;
 mod tls;
 mod traffic;
 mod upstream;
+mod upstream_tls;
 
 use std::cell::RefCell;
 
@@ -36,7 +39,7 @@ use plugin::Plugins;
 use upstream::Upstreams;
 
 pub(crate) use scope::Scope;
-pub(crate) use upstream::listed;
+pub(crate) use upstream::{Scheme, listed};
 
 /// The configuration as far as it goes, and what is wrong with it. The configuration counts only where nothing is.
 pub(crate) fn resolve(
@@ -75,7 +78,7 @@ pub(crate) fn resolve(
         upstreams: upstreams.all.clone(),
         server,
         listeners: listeners.all,
-        files: files.take(),
+        files: files.take().into_iter().chain(upstreams.files).collect(),
     };
     names.warn_of_unused(&scopes);
     (Some(config), reported.into_inner())

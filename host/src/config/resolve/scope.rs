@@ -58,7 +58,7 @@ impl<'a> Scope<'a> {
     }
 
     /// One more problem.
-    pub(super) fn report(&self, problem: Problem) {
+    pub(crate) fn report(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
 
@@ -79,7 +79,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A problem to be reported later.
-    pub(super) fn problem(&self, span: &Range<usize>, title: impl Into<String>, label: impl Into<String>) -> Problem {
+    pub(crate) fn problem(&self, span: &Range<usize>, title: impl Into<String>, label: impl Into<String>) -> Problem {
         Problem::at(self.place(span), title).label(label)
     }
 

@@ -2,6 +2,7 @@
 
 mod balance;
 mod compress;
+mod connections;
 mod discovery;
 mod filter;
 mod health;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use balance::{Balance, HashKey, Sticky};
 pub use compress::{Compress, Encoding, Levels, MediaPattern};
+pub use connections::{Connections, HttpVersion, ProxyProtocol, TargetTls};
 pub use discovery::{Asking, Consul, Discovery, DiscoverySource, Kubernetes, Roots, ServicePort, Token};
 pub use filter::{FilterLimits, FilterUse, Grants, OnFailure, Plugin, PluginSource, Quarantine};
 pub use health::{Eject, Health, Probe};

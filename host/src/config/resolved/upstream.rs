@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Balance, Discovery, Eject, Health, Resilience, Sticky};
+use super::{Balance, Connections, Discovery, Eject, Health, Resilience, Sticky};
 use crate::config::units::Share;
 
 /// `[upstream.NAME]`
@@ -34,27 +34,16 @@ pub struct Upstream {
     pub health: Option<Health>,
     /// When a target that keeps failing is left out for a while; none: never.
     pub eject: Option<Eject>,
-    /// HTTP/2 by prior knowledge instead of HTTP/1.1.
-    pub http2: bool,
-    /// To connect. 2 s by default.
+    /// How targets are connected to.
+    pub connections: Connections,
+    /// To connect, TLS included. 2 s by default.
     pub connect_timeout: Duration,
     /// From the request's last byte to the response's head. 60 s by default.
     pub response_timeout: Duration,
     /// Without progress in the response's body. 60 s by default.
     pub idle_timeout: Duration,
-    /// Idle connections kept for each target on each thread. 64 by default.
-    pub keep: usize,
-    /// How long an idle connection is kept. 30 s by default.
-    pub keep_for: Duration,
     /// What is done when targets do badly.
     pub resilience: Resilience,
-}
-
-impl Upstream {
-    /// Whether connections made with these settings serve those as well.
-    pub(crate) fn connects_as(&self, other: &Upstream) -> bool {
-        (self.http2, self.keep, self.keep_for) == (other.http2, other.keep, other.keep_for)
-    }
 }
 
 /// One address of an upstream.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -11,7 +11,9 @@ use tokio::time::timeout;
 use super::grpc;
 use crate::body::Body;
 use crate::config::resolved::{Address, Health, Probe, Upstream};
-use crate::upstream::connect::{ConnectError, Connection, connect};
+use crate::upstream::connect::{ConnectError, connect_once};
+use crate::upstream::connection::Connection;
+use crate::upstream::reach::reach;
 use crate::upstream::state::Listed;
 
 /// Bytes of an answer that are read away, and for how long.
@@ -49,16 +51,14 @@ pub(super) async fn ask(listed: &Listed, upstream: &Upstream, settings: &Health)
         },
         (address, _) => address,
     };
-    let http2 = match &settings.probe {
-        Probe::Http { .. } => upstream.http2,
-        Probe::Grpc { .. } => true,
-        Probe::Tcp => false,
-    };
-    let connection = connect(address, addresses, http2, settings.timeout).await?;
     match &settings.probe {
-        Probe::Tcp => Ok(()),
+        Probe::Tcp => {
+            reach(address, addresses, &upstream.connections, &[], settings.timeout).await?;
+            Ok(())
+        }
         Probe::Http { path, host, statuses } => {
-            let request = request(Method::GET, path.clone(), host.as_ref(), address, http2)?;
+            let connection = connect_once(address, addresses, &upstream.connections, settings.timeout).await?;
+            let request = request(Method::GET, path.clone(), host.as_ref(), address)?;
             let response = send(connection, request).await?;
             let status = response.status().as_u16();
             read_away(response).await;
@@ -67,7 +67,9 @@ pub(super) async fn ask(listed: &Listed, upstream: &Upstream, settings: &Health)
         }
         Probe::Grpc { service, host } => {
             let path = PathAndQuery::from_static(grpc::CHECK);
-            let mut request = request(Method::POST, path, host.as_ref(), address, http2)?;
+            let connection =
+                connect_once(address, addresses, &upstream.connections.over_http2(), settings.timeout).await?;
+            let mut request = request(Method::POST, path, host.as_ref(), address)?;
             *request.body_mut() = Body::Full(grpc::request(service), None);
             let headers = request.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -77,7 +79,9 @@ pub(super) async fn ask(listed: &Listed, upstream: &Upstream, settings: &Health)
     }
 }
 
-async fn send(mut connection: Connection, request: Request<Body>) -> Result<Response<Incoming>, ProbeError> {
+async fn send(mut connection: Connection, mut request: Request<Body>) -> Result<Response<Incoming>, ProbeError> {
+    let shaped = connection.shape(&mut request, "localhost");
+    shaped.map_err(|_| ProbeError::Malformed)?;
     let answer = connection.send(request).await;
     answer.map_err(|failed| ProbeError::NoAnswer(failed.into_error()))
 }
@@ -94,7 +98,6 @@ fn request(
     path: PathAndQuery,
     host: Option<&HeaderValue>,
     address: &Address,
-    http2: bool,
 ) -> Result<Request<Body>, ProbeError> {
     let own = match address {
         Address::Tcp { .. } => HeaderValue::try_from(address.to_string()).map_err(|_| ProbeError::Malformed)?,
@@ -103,19 +106,10 @@ fn request(
     let host = host.unwrap_or(&own);
     let mut request = Request::new(Body::Empty);
     *request.method_mut() = method;
-    if http2 {
-        let uri = Uri::builder()
-            .scheme("http")
-            .authority(host.as_bytes())
-            .path_and_query(path);
-        *request.uri_mut() = uri.build().map_err(|_| ProbeError::Malformed)?;
-        *request.version_mut() = Version::HTTP_2;
-    } else {
-        *request.uri_mut() = Uri::from(path);
-        let headers = request.headers_mut();
-        headers.insert(header::HOST, host.clone());
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
+    *request.uri_mut() = Uri::from(path);
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, host.clone());
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let agent = HeaderValue::from_static("portcullis-health");
     request.headers_mut().insert(header::USER_AGENT, agent);
     Ok(request)
