@@ -57,6 +57,8 @@ pub(crate) enum BodyError {
     ClientStalled,
     #[error("the upstream broke off")]
     UpstreamReset,
+    #[error("the upstream's body is malformed")]
+    UpstreamMalformed,
     #[error("the upstream stopped sending")]
     UpstreamStalled,
     #[error("a filter failed on the body")]
@@ -77,6 +79,7 @@ impl BodyError {
             BodyError::ClientGone => Rejection::ClientGone,
             BodyError::ClientStalled => Rejection::RequestTimeout,
             BodyError::UpstreamReset | BodyError::Superseded => Rejection::UpstreamReset,
+            BodyError::UpstreamMalformed => Rejection::UpstreamMalformed,
             BodyError::UpstreamStalled => Rejection::UpstreamTimeout,
             BodyError::FilterFailed | BodyError::CompressionFailed => Rejection::FilterFailed,
         }
@@ -90,6 +93,7 @@ impl BodyError {
             BodyError::ClientGone => "client-gone",
             BodyError::ClientStalled => "request-timeout",
             BodyError::UpstreamReset | BodyError::Superseded => "upstream-reset",
+            BodyError::UpstreamMalformed => "upstream-malformed",
             BodyError::UpstreamStalled => "upstream-timeout",
             BodyError::FilterFailed => "filter-failed",
             BodyError::CompressionFailed => "compression-failed",
@@ -247,7 +251,7 @@ impl ClientBody {
 }
 
 /// Bytes that are wrong, as against bytes that do not come.
-fn is_malformed(error: &hyper::Error) -> bool {
+pub(crate) fn is_malformed(error: &hyper::Error) -> bool {
     use std::io::ErrorKind::{InvalidData, InvalidInput};
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
     source.is_some_and(|error| matches!(error.kind(), InvalidData | InvalidInput))

@@ -35,6 +35,7 @@ mod trailers;
 mod unix_sockets;
 mod upgrades;
 mod upstream_connections;
+mod upstream_http2;
 mod upstream_tls;
 mod websockets;
 
@@ -48,6 +49,7 @@ mod tls;
 mod floods;
 mod limits;
 mod malformed;
+mod malformed_upstreams;
 mod smuggling;
 
 // Filters.

@@ -10,7 +10,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{Alarm, Lease};
-use crate::body::{BodyError, ClientBodyState};
+use crate::body::{BodyError, ClientBodyState, is_malformed};
 use crate::server::hop_by_hop;
 
 /// A response's body while it streams. Its connection is given back when it ends, and closed when it is dropped before.
@@ -60,7 +60,11 @@ impl UpstreamBody {
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(%error, "upstream broke off in the middle of a response");
                 self.lease = None;
-                Poll::Ready(Some(Err(BodyError::UpstreamReset)))
+                Poll::Ready(Some(Err(if is_malformed(&error) {
+                    BodyError::UpstreamMalformed
+                } else {
+                    BodyError::UpstreamReset
+                })))
             }
             Poll::Ready(None) => {
                 self.ended();

@@ -14,6 +14,7 @@ use super::life::Life;
 use super::pool::Freed;
 use super::proxy_header::header;
 use super::reach::{Reached, reach};
+use super::response_head;
 use super::slots::Slot;
 use super::target::Target;
 use crate::body::Body;
@@ -53,8 +54,6 @@ impl ConnectError {
 
 /// Bytes of a response's head at most, as for requests.
 const HEAD_SIZE: usize = 64 << 10;
-/// Fields of a response's head at most. Services are more generous with them than clients.
-const HEAD_FIELDS: usize = 200;
 
 /// Bytes buffered for one connection.
 const BUFFER: usize = 128 << 10;
@@ -124,7 +123,7 @@ async fn speak(reached: Reached, life: Rc<Life>, freed: Rc<Freed>, secure: bool)
     }
     let mut builder = http1::Builder::new();
     builder
-        .max_headers(HEAD_FIELDS)
+        .max_headers(response_head::FIELDS)
         .max_header_size(HEAD_SIZE)
         .max_buf_size(BUFFER);
     let head = Rc::<LastHead>::default();

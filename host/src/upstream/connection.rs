@@ -96,6 +96,11 @@ impl Connection {
         }
     }
 
+    /// Whether its peer can say of a request that it has not looked at it.
+    pub(crate) fn may_refuse(&self) -> bool {
+        matches!(self, Connection::Http2(_))
+    }
+
     /// Waits until the connection can take a request.
     pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
         match self {

@@ -17,6 +17,10 @@ pub(super) struct Attempt {
     pub(super) request: Option<Request<Body>>,
     /// The body to send again, where there is one; none: the request must not be repeated.
     pub(super) again: Option<Body>,
+    /// The body of a request that must not be repeated, to send again where a target says that it has not looked at it.
+    pub(super) unseen: Option<Body>,
+    /// How often a target has said so.
+    pub(super) refused: u32,
     /// Whether the method says that a repetition does no harm (RFC 9110 section 9.2.2).
     pub(super) idempotent: bool,
     /// The fields as they were sent last, where nobody else has them.
@@ -38,6 +42,7 @@ impl Proxy {
         };
         let idempotent = exchange.method.is_idempotent();
         let repeatable = idempotent || (exchange.grpc && self.retry.on.unavailable && self.repeats);
+        let unseen = if repeatable { None } else { body.again() };
         let (body, again) = match body {
             body if !repeatable => (body, None),
             body => match body.again() {
@@ -50,6 +55,8 @@ impl Proxy {
             spare: hedged.then(|| Rc::new(headers.clone())),
             request: Some(self.request(exchange, headers, body)?),
             again,
+            unseen,
+            refused: 0,
             idempotent,
             affinity,
             kept: None,
@@ -63,6 +70,28 @@ impl Proxy {
         exchange: &Exchange,
         terms: &Terms<'_>,
     ) -> Option<Request<Body>> {
+        let body = attempt.again.as_ref()?.again()?;
+        self.with_body(body, attempt, exchange, terms)
+    }
+
+    /// The same request once more, after a target has refused to look at it.
+    pub(super) fn refused(
+        &self,
+        attempt: &mut Attempt,
+        exchange: &Exchange,
+        terms: &Terms<'_>,
+    ) -> Option<Request<Body>> {
+        let body = attempt.again.as_ref().or(attempt.unseen.as_ref())?.again()?;
+        self.with_body(body, attempt, exchange, terms)
+    }
+
+    fn with_body(
+        &self,
+        body: Body,
+        attempt: &mut Attempt,
+        exchange: &Exchange,
+        terms: &Terms<'_>,
+    ) -> Option<Request<Body>> {
         let headers = if terms.keep_fields {
             exchange.headers.clone()
         } else if let Some(spare) = &attempt.spare {
@@ -71,7 +100,6 @@ impl Proxy {
             let target = self.target(exchange).ok()?;
             attempt.kept.take()?.fields(&exchange.method, target.as_str())?
         };
-        let body = attempt.again.as_ref()?.again()?;
         self.request(exchange, headers, body).ok()
     }
 }
@@ -82,6 +110,8 @@ impl Attempt {
         Attempt {
             request: Some(request),
             again: self.again.as_ref().and_then(Body::again),
+            unseen: None,
+            refused: 0,
             idempotent: self.idempotent,
             affinity: self.affinity,
             kept: None,

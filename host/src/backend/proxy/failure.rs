@@ -55,21 +55,6 @@ impl Failed {
     }
 }
 
-/// Whether the peer had closed the connection, so that it never answered and, as far as can be told, never acted.
-pub(super) fn was_closed(error: &hyper::Error) -> bool {
-    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-        return true;
-    }
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.is_some_and(|error| {
-        matches!(
-            error.kind(),
-            // The last one: TLS without its farewell.
-            std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::UnexpectedEof
-        )
-    })
-}
-
 /// What an error means that came instead of an answer.
 pub(super) fn unanswered(error: &hyper::Error, client_body: Option<&ClientBodyState>) -> Failed {
     tracing::debug!(%error, "upstream failed");

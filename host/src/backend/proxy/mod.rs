@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 
 use self::attempt::Attempt;
 pub(crate) use self::counts::UpstreamCounts;
-use self::failure::{Cause, Failed, is_bad, unanswered, was_closed};
+use self::failure::{Cause, Failed, is_bad, unanswered};
 pub(crate) use self::recording::Recorded;
 use crate::backend::mirror::Mirror;
 use crate::body::{Body, ClientBodyState};
@@ -33,6 +33,7 @@ use crate::router::Template;
 use crate::server::{hop_by_hop, upgrade};
 use crate::upstream::{
     Alarm, Asked, ConnectError, Ends, Lease, Permit, RetryBudget, Target, Upgraded, Upstream, UpstreamBody,
+    response_head, was_closed, was_refused,
 };
 
 /// Forwards to an upstream.
@@ -79,6 +80,9 @@ struct Answer {
     response: Response<Incoming>,
     lease: Lease,
 }
+
+/// How often targets may refuse to look at a request.
+const REFUSALS: u32 = 3;
 
 impl Proxy {
     pub(crate) fn new(
@@ -239,7 +243,9 @@ impl Proxy {
             shaped.map_err(|_| Failed::Rejected(Rejection::BadRequest("the host cannot be forwarded")))?;
             let resend = lease.reused && attempt.idempotent;
             // Where somebody else keeps the fields they are there to be sent again.
-            let keep = attempt.again.is_some() && (resend || self.repeats);
+            let may_refuse = lease.connection.may_refuse() && attempt.unseen.is_some();
+            let keep =
+                may_refuse || attempt.again.is_some() && (resend || self.repeats || lease.connection.may_refuse());
             let kept = (keep && !terms.keep_fields && attempt.spare.is_none()).then(|| lease.connection.keep(&request));
             let answer = pin!(lease.connection.send(request));
             let mut failed = match self.answered(answer, sent, until, exchange, terms).await {
@@ -260,6 +266,12 @@ impl Proxy {
                 attempt.request = Some(unsent);
                 if !lease.reused {
                     return Err(Failed::Unsent(Rejection::UpstreamConnect));
+                }
+            } else if was_refused(failed.error()) && attempt.refused < REFUSALS {
+                attempt.refused += 1;
+                attempt.request = self.refused(attempt, exchange, terms);
+                if attempt.request.is_none() {
+                    return Err(Failed::Unanswered(Cause::Reset, Rejection::UpstreamReset));
                 }
             } else if resend && attempt.again.is_some() && was_closed(failed.error()) {
                 attempt.request = self.repeated(attempt, exchange, terms);
@@ -359,7 +371,8 @@ impl Proxy {
         exchange: &mut Exchange,
         terms: &Terms<'_>,
     ) -> Result<Body, Rejection> {
-        let (head, incoming) = response.into_parts();
+        let (mut head, incoming) = response.into_parts();
+        response_head::check(&mut head).map_err(|_| Rejection::UpstreamMalformed)?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return upgraded(head, lease, exchange)
                 .map(|upgraded| Body::Upgraded(Box::new(upgraded)))

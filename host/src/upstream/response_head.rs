@@ -1,0 +1,98 @@
+//! What a target's response may say of its own length.
+
+use http::header::{CONTENT_LENGTH, Entry, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, response};
+
+/// Fields of a response's head at most. Services are more generous with them than clients.
+pub(super) const FIELDS: usize = 200;
+
+/// A head of which two readers could see the response's end at different places, or that is too large.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the head of the response is malformed")]
+pub(crate) struct MalformedHead;
+
+/// Refuses a head with two meanings (RFC 9112 section 6.3), and leaves of one length that is said twice one.
+pub(crate) fn check(head: &mut response::Parts) -> Result<(), MalformedHead> {
+    let headers = &mut head.headers;
+    if headers.len() > FIELDS {
+        return Err(MalformedHead);
+    }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // What we do not decode we cannot pass on: it was for us to decode.
+        return if is_chunked(headers) && !headers.contains_key(CONTENT_LENGTH) {
+            Ok(())
+        } else {
+            Err(MalformedHead)
+        };
+    }
+    if let Entry::Occupied(mut lengths) = headers.entry(CONTENT_LENGTH) {
+        let is_one = lengths.iter().count() == 1 && !lengths.get().as_bytes().contains(&b',');
+        if !is_one {
+            let one = one_length(lengths.iter()).ok_or(MalformedHead)?;
+            lengths.insert(one);
+        }
+    }
+    Ok(())
+}
+
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next();
+    codings.next().is_none() && first.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// The length that all of these say; none where they differ.
+fn one_length<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Option<HeaderValue> {
+    let mut numbers = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+    let first = numbers.next().filter(|number| !number.is_empty())?;
+    if !first.iter().all(u8::is_ascii_digit) || numbers.any(|number| number != first) {
+        return None;
+    }
+    HeaderValue::from_bytes(first).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, Response};
+
+    use super::*;
+
+    fn checked(fields: &[(&'static str, &'static str)]) -> Result<Vec<String>, MalformedHead> {
+        let mut head = Response::new(()).into_parts().0;
+        for (name, value) in fields {
+            let name = HeaderName::from_static(name);
+            head.headers.append(name, HeaderValue::from_static(value));
+        }
+        check(&mut head)?;
+        let lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+        Ok(lengths.map(|length| length.to_str().unwrap().to_owned()).collect())
+    }
+
+    #[test]
+    fn one_length_is_left_of_many_that_agree() {
+        assert_eq!(checked(&[]), Ok(vec![]));
+        assert_eq!(checked(&[("content-length", "5")]), Ok(vec!["5".to_owned()]));
+        assert_eq!(checked(&[("content-length", "5, 5")]), Ok(vec!["5".to_owned()]));
+        let twice = [("content-length", "5"), ("content-length", "5")];
+        assert_eq!(checked(&twice), Ok(vec!["5".to_owned()]));
+    }
+
+    #[test]
+    fn what_has_two_meanings_is_refused() {
+        let chunked = ("transfer-encoding", "chunked");
+        assert_eq!(checked(&[chunked]), Ok(vec![]));
+        for fields in [
+            &[("content-length", "5"), ("content-length", "6")][..],
+            &[("content-length", "5, 6")],
+            &[("content-length", "5,")],
+            &[("content-length", "5, +5")],
+            &[chunked, ("content-length", "5")],
+            &[chunked, chunked],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("transfer-encoding", "chunked, identity")],
+            &[("transfer-encoding", "xchunked")],
+        ] {
+            assert_eq!(checked(fields), Err(MalformedHead), "{fields:?}");
+        }
+    }
+}
