@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use portcullis_tests::{Folder, Gateway, Process, Request, Upstream, eventually, gateway_binary};
+use portcullis_tests::{Folder, Gateway, Process, Request, Upstream, eventually, free_address, gateway_binary};
 
 /// A configuration at these addresses, from which another gateway can take over.
 fn configuration(address: SocketAddr, admin: SocketAddr, upstream: &Upstream) -> String {
@@ -25,12 +25,6 @@ fn configuration(address: SocketAddr, admin: SocketAddr, upstream: &Upstream) ->
         to = "service"
         "#
     )
-}
-
-/// An address that was free a moment ago.
-fn free() -> SocketAddr {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("an address")
 }
 
 /// Starts a second gateway with the same file and waits until it serves.
@@ -52,7 +46,7 @@ async fn follow(gateway: &Gateway) -> Process {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_gateway_takes_over_under_load_and_nobody_is_refused() {
     let upstream = Upstream::answering("hello").await;
-    let (address, admin) = (free(), free());
+    let (address, admin) = (free_address(), free_address());
     let gateway = Gateway::start(configuration(address, admin, &upstream)).await;
     let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut clients = tokio::task::JoinSet::new();
@@ -98,7 +92,7 @@ async fn what_is_under_way_ends_where_it_began() {
         http::Response::new(portcullis_tests::full("slow"))
     })
     .await;
-    let (address, admin) = (free(), free());
+    let (address, admin) = (free_address(), free_address());
     let gateway = Gateway::start(configuration(address, admin, &upstream)).await;
     let slow = tokio::spawn(Request::to(address, "GET", "/").send());
     eventually("the request is under way", async || upstream.in_flight() == 1).await;
@@ -117,7 +111,7 @@ async fn what_is_under_way_ends_where_it_began() {
 #[tokio::test]
 async fn a_successor_with_a_bad_configuration_leaves_things_as_they_are() {
     let upstream = Upstream::answering("hello").await;
-    let (address, admin) = (free(), free());
+    let (address, admin) = (free_address(), free_address());
     let gateway = Gateway::start(configuration(address, admin, &upstream)).await;
     let bad = gateway.folder().write("bad.toml", "version = 1\n");
 
@@ -136,7 +130,7 @@ async fn a_successor_with_a_bad_configuration_leaves_things_as_they_are() {
 #[tokio::test]
 async fn a_gateway_that_is_told_to_stop_closes_its_sockets_and_the_next_one_starts_afresh() {
     let upstream = Upstream::answering("hello").await;
-    let (address, admin) = (free(), free());
+    let (address, admin) = (free_address(), free_address());
     let gateway = Gateway::start(configuration(address, admin, &upstream)).await;
     assert_eq!(gateway.stop().await, 0);
     assert!(Request::to(address, "GET", "/").try_send().await.is_err());

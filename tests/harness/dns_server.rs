@@ -1,7 +1,7 @@
 //! A DNS server: dnsmasq, a real one.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -128,9 +128,8 @@ impl Drop for DnsServer {
 /// A port that is free for UDP and for TCP: dnsmasq takes 0 for "no DNS".
 fn free_port() -> SocketAddr {
     loop {
-        let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-        let address = udp.local_addr().expect("an address");
-        if TcpListener::bind(address).is_ok() {
+        let address = crate::free_address();
+        if UdpSocket::bind(address).is_ok() {
             return address;
         }
     }
