@@ -50,6 +50,7 @@ mod shipped;
 mod strict;
 mod tls_client;
 mod token;
+mod unreachable;
 mod upstream;
 mod websocket;
 
