@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use crate::World;
 use crate::tally::{Ended, Kind};
-use crate::{PLAIN, World};
 
 type Body = BoxBody<Bytes, std::convert::Infallible>;
 type Sender = http2::SendRequest<Body>;
@@ -123,7 +123,7 @@ async fn send(world: &World, connection: &mut Option<Sender>, body: Body) -> Res
 }
 
 async fn connect(world: &World) -> Result<Sender, String> {
-    let socket = TcpStream::connect(world.gateway.addresses()[PLAIN])
+    let socket = TcpStream::connect(world.gateway.address())
         .await
         .map_err(|error| error.to_string())?;
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket))

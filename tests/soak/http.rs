@@ -12,8 +12,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use crate::World;
 use crate::tally::{Ended, Kind};
-use crate::{PLAIN, SECURE, World};
 
 /// How long an answer may take before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -90,13 +90,12 @@ impl Sent {
     }
 }
 
-async fn connect(world: &World, listener: usize) -> Option<http1::SendRequest<Full<Bytes>>> {
-    let socket = TcpStream::connect(world.gateway.addresses()[listener]).await.ok()?;
-    socket.set_nodelay(true).ok()?;
-    if listener == PLAIN {
-        return handshake(socket).await;
+async fn connect(world: &World, secure: bool) -> Option<http1::SendRequest<Full<Bytes>>> {
+    if secure {
+        let socket = TcpStream::connect(world.gateway.secure_address()).await.ok()?;
+        return handshake(world.authority.secure(socket).await.ok()?).await;
     }
-    handshake(world.authority.secure(socket).await.ok()?).await
+    handshake(TcpStream::connect(world.gateway.address()).await.ok()?).await
 }
 
 async fn handshake<S>(socket: S) -> Option<http1::SendRequest<Full<Bytes>>>
@@ -110,9 +109,9 @@ where
 
 /// A client with one connection, over TLS or not, that it renews now and then.
 pub(crate) async fn one_after_the_other(world: Arc<World>, number: usize, end: Instant) {
-    let listener = if number.is_multiple_of(2) { PLAIN } else { SECURE };
+    let secure = number.is_multiple_of(2);
     while Instant::now() < end {
-        let Some(mut sender) = connect(&world, listener).await else {
+        let Some(mut sender) = connect(&world, secure).await else {
             world
                 .tally
                 .add(Kind::Http1, Ended::Unexplained("no connection".to_owned()));
@@ -140,7 +139,7 @@ pub(crate) async fn one_after_the_other(world: Arc<World>, number: usize, end: I
 /// A client with one HTTP/2 connection and eight requests at once on it.
 pub(crate) async fn at_once(world: Arc<World>, end: Instant) {
     while Instant::now() < end {
-        let Ok(socket) = TcpStream::connect(world.gateway.addresses()[PLAIN]).await else {
+        let Ok(socket) = TcpStream::connect(world.gateway.address()).await else {
             world
                 .tally
                 .add(Kind::Http2, Ended::Unexplained("no connection".to_owned()));
@@ -184,7 +183,7 @@ pub(crate) async fn at_once(world: Arc<World>, end: Instant) {
 /// A client whose requests make a filter crash now and then: those get 500 and their connection lives on.
 pub(crate) async fn crashing(world: Arc<World>, end: Instant) {
     while Instant::now() < end {
-        let Some(mut sender) = connect(&world, PLAIN).await else {
+        let Some(mut sender) = connect(&world, false).await else {
             continue;
         };
         for _ in 0..100 {

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::World;
 use crate::tally::{Ended, Kind};
-use crate::{PLAIN, World};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(crate) async fn talk(world: Arc<World>, end: Instant) {
     while Instant::now() < end {
         let begun = Instant::now();
-        let Ok(socket) = TcpStream::connect(world.gateway.addresses()[PLAIN]).await else {
+        let Ok(socket) = TcpStream::connect(world.gateway.address()).await else {
             world
                 .tally
                 .add(Kind::WebSocket, Ended::Unexplained("no connection".to_owned()));
