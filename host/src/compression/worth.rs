@@ -39,11 +39,12 @@ pub(super) fn is_worth(settings: &Compress, head: &ResponseHead, body: &Body, is
 }
 
 /// What speaks of the bytes as they are: a part of them, or a digest.
-const FORBIDDING: [header::HeaderName; 4] = [
+const FORBIDDING: [header::HeaderName; 5] = [
     header::CONTENT_RANGE,
     header::HeaderName::from_static("content-digest"),
     header::HeaderName::from_static("content-md5"),
     header::HeaderName::from_static("digest"),
+    header::HeaderName::from_static("repr-digest"),
 ];
 
 /// Events must not wait for each other, and gRPC has an encoding of its own.

@@ -103,6 +103,9 @@ const BUFFER: usize = 128 << 10;
 /// How many times the limit of a header section the protocol itself lets an HTTP/2 client send.
 const HEADER_LIST: usize = 2;
 
+/// Bytes that one HTTP/2 stream may have in flight.
+const STREAM_WINDOW: u32 = 128 << 10;
+
 /// What an HTTP/2 client says first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -308,8 +311,16 @@ async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
                 .map_or(usize::MAX, |rate| rate as usize * 20),
         )
         .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
-        .initial_stream_window_size(128 << 10)
-        .initial_connection_window_size(1 << 20)
+        .initial_stream_window_size(STREAM_WINDOW)
+        // As much as its streams may have in flight together, up to a bound: uploads that wait for a slow target must not
+        // take the room of those that do not.
+        .initial_connection_window_size(
+            settings
+                .limits
+                .http2_streams
+                .saturating_mul(STREAM_WINDOW)
+                .clamp(1 << 20, 16 << 20),
+        )
         // What is buffered here is on its way when its exchange has ended, and only `idle` bounds how long.
         .max_send_buf_size(128 << 10);
     let serving = connection.clone();

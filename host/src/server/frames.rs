@@ -106,9 +106,12 @@ const PREFACE: usize = 24;
 /// A sender that splits a section fills its frames (16 KiB, unless told otherwise) but for the last.
 const SMALL_CONTINUATION: u32 = 8 << 10;
 
-/// Frames that a client may send for each frame of DATA or HEADERS that it got: one window for the stream and one for the
-/// connection, each twice; and a PING to measure the bandwidth.
-const WINDOW_UPDATES_EARNED: u32 = 4;
+/// Frames that a client may send for a frame of DATA or HEADERS of so many bytes that it got: one window for the stream and
+/// one for the connection, each twice, and that for every 4 KiB, since some clients (Go's) open their windows so often.
+const fn window_updates_earned(length: u32) -> u32 {
+    4 * (1 + length / (4 << 10))
+}
+/// A PING to measure the bandwidth.
 const PINGS_EARNED: u32 = 1;
 
 const END_STREAM: u8 = 1;
@@ -160,7 +163,7 @@ impl Frames {
         while let Some(head) = self.outgoing.next(&mut bytes) {
             match head.kind {
                 kind::DATA | kind::HEADERS => {
-                    self.earn(Flood::WindowUpdates, WINDOW_UPDATES_EARNED);
+                    self.earn(Flood::WindowUpdates, window_updates_earned(head.length));
                     self.earn(Flood::Pings, PINGS_EARNED);
                     // Who has half of its requests answered may take back the other half.
                     if head.flags & END_STREAM != 0 {
@@ -482,7 +485,7 @@ mod tests {
         frames.received(&[b'x'; PREFACE]);
         for _ in 0..10_000 {
             frames.sent(&frame(kind::DATA, END_STREAM, 1, &[0; 100]));
-            for _ in 0..WINDOW_UPDATES_EARNED {
+            for _ in 0..window_updates_earned(100) {
                 frames.received(&frame(kind::WINDOW_UPDATE, 0, 0, &[0; 4]));
             }
             frames.received(&frame(kind::PING, 0, 0, &[0; 8]));

@@ -150,10 +150,10 @@ fn pass_on(successor: &OwnedFd, sockets: &Mutex<Vec<OwnedFd>>) -> io::Result<()>
     }
 }
 
-/// Sockets are passed between processes of one user, or from and to root.
+/// Sockets are passed between processes of one user, or from and to root's.
 fn is_ours(peer: &OwnedFd) -> io::Result<()> {
     let (theirs, own) = (socket_peercred(peer)?.uid, rustix::process::geteuid());
-    if theirs == own || theirs.is_root() || own.is_root() {
+    if theirs == own || theirs.is_root() {
         return Ok(());
     }
     Err(io::Error::new(

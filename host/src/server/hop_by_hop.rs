@@ -5,6 +5,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use smallvec::SmallVec;
 
+use super::forwarded;
+
 /// Whether a field belongs to the connection it came over.
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     match *name {
@@ -89,13 +91,26 @@ pub(crate) fn without_forbidden_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
             for name in NO_TRAILERS {
                 trailers.remove(name);
             }
+            // Who the client is, is said in the head, by us; and a target may read `_` as `-`.
+            let claims: Vec<HeaderName> = trailers
+                .keys()
+                .filter(|name| is_claim(name.as_str()))
+                .cloned()
+                .collect();
+            for name in claims {
+                trailers.remove(name);
+            }
             Frame::trailers(trailers)
         }
         Err(data) => data,
     }
 }
 
-const NO_TRAILERS: [HeaderName; 16] = [
+fn is_claim(name: &str) -> bool {
+    forwarded::is_claim(name) || matches!(name, "client-cert" | "client-cert-chain") || name.contains('_')
+}
+
+const NO_TRAILERS: [HeaderName; 12] = [
     header::HOST,
     header::CONTENT_LENGTH,
     header::CONTENT_ENCODING,
@@ -107,11 +122,7 @@ const NO_TRAILERS: [HeaderName; 16] = [
     header::AUTHORIZATION,
     header::COOKIE,
     header::SET_COOKIE,
-    header::FORWARDED,
     header::VIA,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
 ];
 
 #[cfg(test)]
@@ -166,6 +177,9 @@ mod tests {
             "authorization",
             "keep-alive",
             "x-forwarded-for",
+            "x-forwarded-port",
+            "client-cert",
+            "client_cert",
             "x-checksum",
         ] {
             trailers.append(name, HeaderValue::from_static("1"));

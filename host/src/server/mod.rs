@@ -251,7 +251,8 @@ impl Server {
     }
 
     /// Takes no more connections, and lets those that are open finish.
-    pub(crate) fn drain(&self) {
+    pub(crate) fn drain(&mut self) {
+        self.passed_on.clear();
         self.stage.send_replace(Stage::Draining);
     }
 

@@ -113,10 +113,15 @@ impl UpstreamState {
     /// These are the targets from now on. Those that were known before keep their health.
     pub(crate) fn publish(&self, targets: Vec<Target>) {
         let known = self.targets.load();
-        if known.iter().map(|listed| &listed.target).eq(&targets) {
+        let listed = list(&self.settings, targets, &known);
+        if known
+            .iter()
+            .map(|known| &known.target)
+            .eq(listed.iter().map(|listed| &listed.target))
+        {
             return;
         }
-        self.targets.store(Arc::new(list(&self.settings, targets, &known)));
+        self.targets.store(Arc::new(listed));
         self.changed();
     }
 

@@ -63,7 +63,8 @@ impl Proxy {
         } else {
             self.pause(&failed, tried.len())
         };
-        if now + wait >= exchange.deadline {
+        // A target may ask for any time.
+        if now.checked_add(wait).is_none_or(|then| then >= exchange.deadline) {
             return Err(failed);
         }
         if attempt.request.is_none() {

@@ -425,11 +425,17 @@ fn blame(target: &Target, asked: Asked, answer: &Result<Answer, Failed>) {
 
 /// There was no answer in time: the request's, or else the try's or the upstream's.
 fn late(exchange: &Exchange) -> Failed {
-    if Instant::now() >= exchange.deadline {
-        Failed::Unanswered(Cause::Final, Rejection::Deadline)
-    } else {
-        Failed::Unanswered(Cause::Timeout, Rejection::UpstreamTimeout)
+    let now = Instant::now();
+    if now < exchange.deadline {
+        return Failed::Unanswered(Cause::Timeout, Rejection::UpstreamTimeout);
     }
+    // A client that is ready to wait for less says nothing about the target by it: or five calls with no time at all would
+    // take a healthy target away from everybody.
+    let own = exchange.started.checked_add(exchange.route.timeout);
+    if own.is_some_and(|own| now < own) {
+        return Failed::Rejected(Rejection::Deadline);
+    }
+    Failed::Unanswered(Cause::Final, Rejection::Deadline)
 }
 
 /// Whether a try speaks against the upstream; none where it says nothing about it.
@@ -439,7 +445,8 @@ fn went_badly(answer: &Result<Answer, Failed>) -> Option<bool> {
             let head = &answer.response;
             Some(is_bad(head.status()) || crate::grpc::is_unavailable(head.headers()))
         }
-        Err(Failed::Rejected(_)) => None,
+        // That all connections are taken is our own limit's doing.
+        Err(Failed::Rejected(_) | Failed::Unsent(Rejection::UpstreamBusy)) => None,
         Err(_) => Some(true),
     }
 }
