@@ -92,8 +92,8 @@ impl Sent {
 
 async fn connect(world: &World, secure: bool) -> Option<http1::SendRequest<Full<Bytes>>> {
     if secure {
-        let socket = TcpStream::connect(world.gateway.secure_address()).await.ok()?;
-        return handshake(world.authority.secure(socket).await.ok()?).await;
+        let socket = world.certificates.connect(world.gateway.secure_address()).await;
+        return handshake(socket.map_err(|error| eprintln!("TLS: {error}")).ok()?).await;
     }
     handshake(TcpStream::connect(world.gateway.address()).await.ok()?).await
 }

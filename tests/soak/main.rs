@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_tests::{Folder, Gateway};
 
-use crate::certificates::Authority;
+use crate::certificates::Certificates;
 use crate::tally::{Kind, Tally};
 use crate::targets::Targets;
 
@@ -30,7 +30,7 @@ use crate::targets::Targets;
 struct World {
     gateway: Gateway,
     targets: Targets,
-    authority: Authority,
+    certificates: Certificates,
     tally: Tally,
 }
 
@@ -75,14 +75,14 @@ fn length(mut arguments: impl Iterator<Item = String>) -> Option<Duration> {
 
 async fn soak(length: Duration) -> bool {
     let folder = Folder::new();
-    let authority = Authority::new();
-    authority.issue(&folder);
+    let certificates = Certificates::new();
+    certificates.issue(&folder);
     let targets = Targets::start().await;
     let gateway = Gateway::start_in(folder, upheaval::configuration(&targets, 0), &[]).await;
     let world = Arc::new(World {
         gateway,
         targets,
-        authority,
+        certificates,
         tally: Tally::default(),
     });
     let end = Instant::now() + length;

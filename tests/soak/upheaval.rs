@@ -73,7 +73,7 @@ pub(crate) async fn files_change(world: Arc<World>, end: Instant) {
     while Instant::now() < end {
         sleep(between(1000, 3000)).await;
         if fastrand::bool() {
-            world.authority.issue(world.gateway.folder());
+            world.certificates.issue(world.gateway.folder());
         }
         number += 1;
         world.gateway.write(configuration(&world.targets, number));
