@@ -20,8 +20,10 @@ pub(crate) fn configuration(targets: &Targets, number: u64) -> String {
         r#"
         # The configuration number {number}.
         [[listener]]
+        name = "plain"
         address = "127.0.0.1:0"
         [[listener]]
+        name = "secure"
         address = "127.0.0.1:0"
         tls = {{ certificates = [{{ certificate = "{CERTIFICATE}", key = "{KEY}" }}] }}
         [log]

@@ -7,6 +7,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
@@ -14,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use rustls::CommonState;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsStream;
 
 use super::activity::{Activity, Order};
@@ -200,9 +202,14 @@ async fn announced(
     Ok(client.or(peer))
 }
 
+/// How long a client that has connected and said nothing yet may still begin a request once the gateway drains: it could not
+/// know, and its request may be on its way.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// Reads until it is clear which protocol is spoken. False where the client has gone, or said nothing in time.
 async fn read_ahead(socket: &mut Socket, ahead: &mut BytesMut, activity: &Activity) -> Result<bool, Rejection> {
     let mut drain = false;
+    let mut last_moment = None;
     loop {
         if !ahead.is_empty() {
             activity.in_head(true);
@@ -214,12 +221,19 @@ async fn read_ahead(socket: &mut Socket, ahead: &mut BytesMut, activity: &Activi
                 return Ok(true);
             }
         }
-        match read_more(socket, ahead, activity).await {
+        let more = match last_moment.filter(|_| ahead.is_empty()) {
+            Some(end) => timeout_at(end, read_more(socket, ahead, activity)).await,
+            None => Ok(read_more(socket, ahead, activity).await),
+        };
+        match more.unwrap_or(Err(Order::Close)) {
             Ok(Ok(0) | Err(_)) => return Ok(false),
             Ok(Ok(_)) => {}
             Err(Order::HeadTimeout) => return Err(Rejection::RequestTimeout),
-            // A request has begun: it is served, and the order is for later.
-            Err(Order::Drain) if !ahead.is_empty() => drain = true,
+            // What has begun is served, and the order is for later.
+            Err(Order::Drain) => {
+                drain = true;
+                last_moment.get_or_insert_with(|| Instant::now() + FIRST_REQUEST);
+            }
             Err(_) => return Ok(false),
         }
     }
