@@ -8,6 +8,7 @@ mod message;
 mod request;
 mod response;
 
+mod client_certificate;
 mod cookies;
 mod headers;
 mod hold_back;
@@ -39,6 +40,7 @@ pub mod testing;
 #[doc(hidden)]
 pub mod guest;
 
+pub use client_certificate::ClientCertificate;
 pub use credential::Credential;
 pub use failure::Failure;
 pub use filter::{Filter, Phase, Summary};

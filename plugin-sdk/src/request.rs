@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{EditError, HeaderValue, host};
+use crate::{ClientCertificate, EditError, HeaderValue, host};
 
 /// The client's request, as the next filter and then the backend will see it.
 ///
@@ -85,6 +85,11 @@ impl Request {
     /// The client's address without port: the peer, or what a trusted proxy forwarded.
     pub fn client_address(&self) -> String {
         self.host.client_address()
+    }
+
+    /// Who the client is by its certificate; none where it has shown none, or the listener asks for none.
+    pub fn client_certificate(&self) -> Option<ClientCertificate> {
+        self.host.client_certificate()
     }
 
     /// The first value of a field. Names are matched without regard to case.

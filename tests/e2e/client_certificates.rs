@@ -1,7 +1,7 @@
 //! Clients that prove who they are by a certificate.
 
 use portcullis_tests::{
-    Authority, Certificate, Folder, Gateway, Secured, TlsClient, Upstream, has_program, write_pair,
+    Authority, Certificate, Folder, Gateway, Secured, TlsClient, Upstream, has_program, misbehaving, write_pair,
 };
 
 /// A gateway that asks its clients for certificates of a second authority.
@@ -188,4 +188,30 @@ async fn a_request_for_a_host_that_the_session_is_not_for_is_misdirected() {
         assert!(answer.text.starts_with(&format!("HTTP/2 {status}")), "{answer:?}");
     }
     secured.gateway.logged(|line| line["outcome"] == "misdirected").await;
+}
+
+#[tokio::test]
+async fn filters_know_who_the_client_is() {
+    let (folder, authority, clients) = (Folder::new(), Authority::new(), Authority::new());
+    folder.write("clients.pem", clients.pem());
+    write_pair(&folder, "a", &authority.issue(&["shop.example"]));
+    let configuration = format!(
+        "plugin.naming.source = '{}'\n[[route]]\nmatch = '/'\nrespond = {{}}\n\
+         filters = [{{ use = 'naming', settings = {{ act = 'name-the-client' }} }}]\n",
+        misbehaving()
+    );
+    let tls = "client = { roots = 'clients.pem', mode = 'optional' }";
+    let secured = Secured::start_in(folder, authority, tls, &configuration).await;
+    let address = secured.gateway.secure_address();
+
+    let known = TlsClient::showing(&secured.authority, &alice(&clients))
+        .get(address, "shop.example", "/")
+        .await;
+    let unknown = TlsClient::trusting(&secured.authority)
+        .get(address, "shop.example", "/")
+        .await;
+
+    let known = known.unwrap().0;
+    assert!(known.contains("CN=alice") && known.contains("alice.example"), "{known}");
+    assert!(unknown.unwrap().0.ends_with("nobody"));
 }

@@ -1,7 +1,7 @@
 //! The exchange at hand, as the gateway has it.
 
 use super::bindings::portcullis::filter::{http, request, response};
-use crate::EditError;
+use crate::{ClientCertificate, EditError};
 
 pub(crate) struct Request;
 
@@ -48,6 +48,20 @@ impl Request {
 
     pub(crate) fn client_address(&self) -> String {
         request::client_address()
+    }
+
+    pub(crate) fn client_certificate(&self) -> Option<ClientCertificate> {
+        let shown = request::client_certificate()?;
+        Some(ClientCertificate {
+            subject: shown.subject,
+            issuer: shown.issuer,
+            serial: shown.serial,
+            fingerprint: shown.fingerprint,
+            dns_names: shown.dns_names,
+            uris: shown.uris,
+            emails: shown.emails,
+            addresses: shown.addresses,
+        })
     }
 
     pub(crate) fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {

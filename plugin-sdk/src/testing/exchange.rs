@@ -5,7 +5,7 @@ use super::host;
 use super::path;
 use super::phases;
 use super::ran::Ran;
-use crate::{Failure, Filter, HeaderValue};
+use crate::{ClientCertificate, Failure, Filter, HeaderValue};
 
 /// An exchange to run a filter on: a request, and the response that the backend gives if it is asked.
 ///
@@ -103,6 +103,12 @@ impl Exchange {
     /// Sets where the client comes from.
     pub fn client_address(mut self, address: &str) -> Self {
         address.clone_into(&mut self.request.client_address);
+        self
+    }
+
+    /// Sets who the client is by its certificate.
+    pub fn client_certificate(mut self, shown: ClientCertificate) -> Self {
+        self.request.client_certificate = Some(shown);
         self
     }
 

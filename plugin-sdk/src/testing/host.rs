@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fields::{self, Fields, ROOM};
 use super::path;
-use crate::EditError;
+use crate::{ClientCertificate, EditError};
 
 pub(crate) use super::limiter::Limiter;
 pub(crate) use super::lines::log;
@@ -21,6 +21,7 @@ pub(crate) struct Request {
     pub(super) scheme: String,
     pub(super) authority: String,
     pub(super) client_address: String,
+    pub(super) client_certificate: Option<ClientCertificate>,
     pub(super) route: String,
     pub(super) path_parameters: BTreeMap<String, String>,
     pub(super) notes: BTreeMap<String, String>,
@@ -48,6 +49,7 @@ impl Request {
             scheme: "http".to_owned(),
             authority: "example.com".to_owned(),
             client_address: "127.0.0.1".to_owned(),
+            client_certificate: None,
             route: "test".to_owned(),
             path_parameters: BTreeMap::new(),
             notes: BTreeMap::new(),
@@ -112,6 +114,10 @@ impl Request {
 
     pub(crate) fn client_address(&self) -> String {
         self.client_address.clone()
+    }
+
+    pub(crate) fn client_certificate(&self) -> Option<ClientCertificate> {
+        self.client_certificate.clone()
     }
 
     pub(crate) fn set_header(&mut self, name: &str, value: &[u8]) -> Result<(), EditError> {

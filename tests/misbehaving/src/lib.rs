@@ -118,6 +118,8 @@ pub enum Act {
     EditAhead,
     /// Does well: edits the response in the request phase, and replies.
     EditAheadAndReply,
+    /// Does well: replies with the name that the client has by its certificate.
+    NameTheClient,
     /// Does well: edits the request, and replies with what it then reads of it.
     ReadOwnEdits,
     /// Does well: edits the response, and replies with what it then reads of it.
@@ -198,6 +200,13 @@ impl Filter for Misbehaving {
             Act::EditAheadAndReply => {
                 edits::ahead(request, &self.word)?;
                 return Ok(Reply::text(418, "answered by the filter").into());
+            }
+            Act::NameTheClient => {
+                let shown = request.client_certificate();
+                let name = shown.map_or("nobody".to_owned(), |shown| {
+                    format!("{} {:?}", shown.subject, shown.dns_names)
+                });
+                return Ok(Reply::text(200, name).into());
             }
             Act::ReadOwnEdits => return Ok(edits::read_back(request)?.into()),
             Act::Sleep => waste::a_minute(),

@@ -114,6 +114,20 @@ impl host::request::Host for HostState {
         Ok(self.request()?.client_text())
     }
 
+    fn client_certificate(&mut self) -> wasmtime::Result<Option<host::request::Certificate>> {
+        let shown = self.request()?.client_certificate.as_deref();
+        Ok(shown.map(|shown| host::request::Certificate {
+            subject: shown.subject.clone(),
+            issuer: shown.issuer.clone(),
+            serial: shown.serial.clone(),
+            fingerprint: shown.fingerprint.clone(),
+            dns_names: shown.dns_names.clone(),
+            uris: shown.uris.clone(),
+            emails: shown.emails.clone(),
+            addresses: shown.addresses.clone(),
+        }))
+    }
+
     fn header(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
         Ok(first(&self.request()?.headers, &name))
     }
