@@ -1,7 +1,5 @@
 //! A connection's bytes, on either side of the gateway: TCP or a Unix socket, bare or under TLS.
 
-#![allow(dead_code, reason = "TLS comes next, on both sides")]
-
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -54,14 +52,6 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => stream.local_addr().ok(),
             Transport::Unix(_) => None,
-        }
-    }
-
-    /// Sends what is written at once. Only TCP ever waits for more to send with it.
-    pub(crate) fn set_nodelay(&self) -> io::Result<()> {
-        match self {
-            Transport::Tcp(stream) => stream.set_nodelay(true),
-            Transport::Unix(_) => Ok(()),
         }
     }
 }

@@ -180,7 +180,9 @@ fn report(world: &World, usage: &Usage) -> bool {
     println!(
         "resident memory {early} KiB in the second third, {late} KiB in the last; descriptors {early_fds}, {late_fds}"
     );
-    let grown = late > early + early / 10 + 1024 || late_fds > early_fds + 32;
+    // Pools and instances are still being filled in the first seconds.
+    let is_long = usage.rss_kib.len() >= 120;
+    let grown = is_long && (late > early + early / 10 + 1024 || late_fds > early_fds + 32);
     if grown {
         println!("memory or descriptors have grown");
     }

@@ -195,9 +195,18 @@ pub(crate) async fn serve(
                 tracing::warn!("connections that had not finished in time were closed");
             }
         }
-        () = stop.wait() => tracing::warn!("stopped at once, connections were closed"),
+        () = stop_at_once(&mut stop, is_followed) => tracing::warn!("stopped at once, connections were closed"),
     }
     Ok(())
+}
+
+/// Waits for the signal that cuts off what is under way. Of a gateway that drains since another one serves, the first signal
+/// asks for no more than it does already.
+async fn stop_at_once(stop: &mut Stop, is_followed: bool) {
+    if is_followed {
+        stop.wait().await;
+    }
+    stop.wait().await;
 }
 
 /// Waits until another gateway serves in this one's place.

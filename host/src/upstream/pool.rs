@@ -334,9 +334,8 @@ impl Drop for Connecting<'_> {
     fn drop(&mut self) {
         let pool = self.0;
         pool.connecting.set(pool.connecting.get().saturating_sub(1));
-        if pool.multiplexes.get() {
-            pool.freed.all();
-        }
+        // Who waits to share what comes looks again: it may turn out to serve one request at a time, or not have come.
+        pool.freed.all();
     }
 }
 
