@@ -9,7 +9,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::backend::mirror::{Copied, Teed};
 use crate::backend::proxy::Recorded;
@@ -17,6 +16,7 @@ use crate::compression::Compressed;
 use crate::pipeline::body::Transformed;
 use crate::rejection::Rejection;
 use crate::server::hop_by_hop;
+use crate::server::incoming::Incoming;
 use crate::server::wait::Watch;
 use crate::upstream::{Upgraded, UpstreamBody};
 
@@ -232,11 +232,7 @@ impl ClientBody {
                 }
                 Poll::Ready(Some(Ok(hop_by_hop::without_forbidden_trailers(frame))))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(self.fail(if is_malformed(&error) {
-                BodyError::Malformed
-            } else {
-                BodyError::ClientGone
-            })))),
+            Some(Err(error)) => Poll::Ready(Some(Err(self.fail(error)))),
             None => {
                 self.state.ended.set(Some(Instant::now()));
                 Poll::Ready(None)
@@ -248,11 +244,4 @@ impl ClientBody {
         self.state.failure.set(Some(error));
         error
     }
-}
-
-/// Bytes that are wrong, as against bytes that do not come.
-pub(crate) fn is_malformed(error: &hyper::Error) -> bool {
-    use std::io::ErrorKind::{InvalidData, InvalidInput};
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.is_some_and(|error| matches!(error.kind(), InvalidData | InvalidInput))
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::connection::Connection;
+use super::incoming::Incoming;
 use super::view::{RouteView, View};
 use crate::backend::proxy::{Proxy, Terms};
 use crate::body::{Body, BodyError, ClientBodyState};

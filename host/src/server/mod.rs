@@ -19,6 +19,7 @@ pub(crate) mod handover;
 mod handshake;
 pub(crate) mod hop_by_hop;
 pub(crate) mod host;
+pub(crate) mod incoming;
 pub(crate) mod inherited;
 mod io;
 mod listener;

@@ -4,14 +4,15 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Instant;
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::accept::{ASTERISK, Accepted, accept};
 use super::completion::Completion;
 use super::connection::Connection;
 use super::early_hints::Hints;
+use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Sending};
 use super::upgrade::{self, Wish};
 use super::view::{RouteView, View};
@@ -24,15 +25,16 @@ use crate::rejection::{Outcome, Rejection};
 use crate::router::{Found, Lookup, Params};
 
 /// Serves one request. What needs no waiting is done at once, so that what is left to wait with is small.
-pub(super) fn serve(
+pub(super) fn serve<B: Into<Incoming>>(
     connection: &Rc<Connection>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<Sending>, Infallible>> + use<> {
+    request: Request<B>,
+) -> impl Future<Output = Result<Response<Sending>, Infallible>> + use<B> {
+    let (parts, incoming) = request.into_parts();
     let Begun {
         mut outgoing,
         body,
         asks,
-    } = begin(connection, request);
+    } = begin(connection, parts, incoming.into());
     async move {
         let completion = outgoing.completion();
         let mut close = false;
@@ -77,12 +79,11 @@ struct Begun {
 }
 
 /// From a request to an exchange, through the checks and the router.
-fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> Begun {
+fn begin(connection: &Rc<Connection>, mut parts: Parts, incoming: Incoming) -> Begun {
     let started = Instant::now();
     connection.activity.begin_exchange();
     let view = connection.worker.view();
     let server = &view.gateway.config.server;
-    let (mut parts, incoming) = request.into_parts();
     let mut rejection = None;
     let asked = connection.activity.handshake.is_asked();
     let wish = asked.then(|| Wish::of(&parts, &incoming)).flatten();
@@ -136,7 +137,7 @@ fn begin(connection: &Rc<Connection>, request: Request<Incoming>) -> Begun {
 fn find<'v>(
     connection: &Connection,
     view: &'v View,
-    parts: &http::request::Parts,
+    parts: &Parts,
     accepted: &Accepted,
 ) -> Result<(&'v Rc<RouteView>, Params), Rejection> {
     let listener = view.listeners.get(connection.listener).ok_or(Rejection::NoRoute)?;

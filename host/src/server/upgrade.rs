@@ -8,8 +8,8 @@ use std::task::Waker;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version, header};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
+use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Sending};
 use super::tunnel::Tunnel;
 use crate::upstream::Upgraded;

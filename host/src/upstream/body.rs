@@ -10,8 +10,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{Alarm, Lease};
-use crate::body::{BodyError, ClientBodyState, is_malformed};
+use crate::body::{BodyError, ClientBodyState};
 use crate::server::hop_by_hop;
+use crate::server::incoming::is_malformed;
 
 /// A response's body while it streams. Its connection is given back when it ends, and closed when it is dropped before.
 pub(crate) struct UpstreamBody {
