@@ -2,9 +2,10 @@
 //! sets flags; the sweep alone reads the clock.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::early_hints::Hints;
@@ -102,13 +103,26 @@ impl Activity {
         }
     }
 
-    /// So many bytes went out; none: they could not.
-    pub(crate) fn wrote(&self, bytes: Option<usize>) {
-        let blocked = bytes.is_none();
-        self.sent.set(self.sent.get() + bytes.unwrap_or(0) as u64);
-        if !self.blocked.replace(blocked) && blocked {
+    /// What came of writing: so many bytes went out, or they could not.
+    pub(crate) fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(bytes)) => self.sent.set(self.sent.get() + *bytes as u64),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => return self.blocked(),
+        }
+        self.unblocked();
+    }
+
+    /// The socket takes no more.
+    fn blocked(&self) {
+        if !self.blocked.replace(true) {
             self.changed();
         }
+    }
+
+    /// The socket takes more, or is another's now.
+    pub(super) fn unblocked(&self) {
+        self.blocked.set(false);
     }
 
     /// A request's head is complete.
@@ -353,7 +367,7 @@ mod tests {
     fn a_client_that_stops_reading_is_closed() {
         let activity = Activity::new();
         activity.begin_exchange();
-        activity.wrote(None);
+        activity.wrote(&Poll::Pending);
         assert_eq!(after(31, &activity), Some(Order::Close));
     }
 
@@ -362,8 +376,8 @@ mod tests {
         let activity = Activity::new();
         let start = Instant::now();
         for second in (0..100).step_by(20) {
-            activity.wrote(Some(1));
-            activity.wrote(None);
+            activity.wrote(&Poll::Ready(Ok(1)));
+            activity.wrote(&Poll::Pending);
             activity.sweep(start + Duration::from_secs(second), Duration::ZERO, &TIMEOUTS);
         }
         assert_eq!(activity.take_order(Waker::noop()), None);
@@ -389,8 +403,8 @@ mod tests {
         activity.begin_exchange();
         let mut seconds = 0;
         while activity.take_order(Waker::noop()).is_none() {
-            activity.wrote(Some(10));
-            activity.wrote(None);
+            activity.wrote(&Poll::Ready(Ok(10)));
+            activity.wrote(&Poll::Pending);
             seconds += 1;
             activity.sweep(start + seconds * second, second, &TIMEOUTS);
         }

@@ -25,7 +25,7 @@ use super::forwarded::Forwarder;
 use super::frames::Frames;
 use super::handshake::{self, Ended, read_more};
 use super::host::KnownHost;
-use super::io::{self, ClientIo};
+use super::io::{self, Http1Io, Http2Io};
 use super::service;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
@@ -241,7 +241,7 @@ async fn read_ahead(socket: &mut Socket, ahead: &mut BytesMut, activity: &Activi
 
 async fn serve_http1(connection: Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) {
     let activity = connection.activity.clone();
-    let io = ClientIo::http1(
+    let io = Http1Io::new(
         TokioIo::new(socket),
         ahead,
         activity.clone(),
@@ -309,7 +309,7 @@ async fn refuse(connection: &Connection, socket: Socket, rejection: &Rejection) 
 async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) {
     let activity = connection.activity.clone();
     let frames = Frames::new(settings.limits.http2.clone());
-    let io = ClientIo::http2(TokioIo::new(socket), ahead, activity.clone(), frames);
+    let io = Http2Io::new(TokioIo::new(socket), ahead, activity.clone(), frames);
     // A section that is too large is ours to refuse, in words; beyond this it is not even read.
     let header_list = settings.limits.header_size.saturating_mul(HEADER_LIST);
     let mut builder = http2::Builder::new(LocalExecutor);

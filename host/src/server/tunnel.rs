@@ -41,7 +41,7 @@ impl Tunnel {
     pub(super) async fn run(mut self, client: Released) {
         let connection = self.completion.connection.clone();
         // What HTTP was kept waiting for is over.
-        connection.activity.wrote(Some(0));
+        connection.activity.unblocked();
         let Some(target) = self.upgraded.released().await else {
             self.completion.tunnelled(0, 0, Outcome::Broken("upstream-reset"));
             return;
