@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use crate::grpc;
+use crate::grpc::{self, Dialect};
 use crate::pipeline::{ExchangeId, Reply};
 
 /// A failure that ends an exchange, or keeps one from beginning.
@@ -233,34 +233,18 @@ impl Rejection {
         }
     }
 
-    /// The same for a gRPC call: an answer that consists of its trailers, with the id in its message.
-    pub(crate) fn grpc_reply(&self, id: ExchangeId) -> Reply {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, grpc::MEDIA_TYPE);
-        headers.insert(grpc::GRPC_STATUS, HeaderValue::from(self.grpc_status()));
+    /// The same for a client that speaks gRPC, with the id in the message.
+    pub(crate) fn grpc_reply(&self, dialect: Dialect, id: ExchangeId) -> Reply {
         let message = format!("{} ({}, {id})", self.title(), self.outcome());
-        headers.insert(grpc::GRPC_MESSAGE, grpc::message(&message));
-        Reply {
-            status: StatusCode::OK,
-            headers,
-            body: Bytes::new(),
-        }
+        grpc::refusal(dialect, self.grpc_code(), &message, HeaderMap::new())
     }
 
-    /// The code for a gRPC call: that of the status (`http-grpc-status-mapping.md` of the gRPC project), but for failures
-    /// that gRPC has a code of its own for.
-    fn grpc_status(&self) -> u16 {
+    /// The code for a gRPC call: that of the status, but for failures that gRPC has a code of its own for.
+    fn grpc_code(&self) -> u16 {
         match self {
             Rejection::Deadline => 4,
             Rejection::BodyTooLarge | Rejection::HeadersTooLarge | Rejection::ResponseTooLarge => 8,
-            _ => match self.status().as_u16() {
-                400 => 13,
-                401 => 16,
-                403 => 7,
-                404 => 12,
-                429 | 502 | 503 | 504 => 14,
-                _ => 2,
-            },
+            _ => grpc::code_of(self.status()),
         }
     }
 }
@@ -332,7 +316,7 @@ mod tests {
             (Rejection::FilterFailed, "2"),
             (Rejection::Fault(StatusCode::FORBIDDEN), "7"),
         ] {
-            let reply = rejection.grpc_reply(id);
+            let reply = rejection.grpc_reply(Dialect::Native, id);
             assert_eq!((reply.status.as_u16(), &reply.body[..]), (200, &b""[..]));
             assert_eq!(reply.headers["grpc-status"], status, "{rejection:?}");
             let message = reply.headers["grpc-message"].to_str().unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use portcullis_tests::grpc::{EchoClient, LARGEST_MESSAGE, Word};
+use portcullis_tests::grpc::{self, EchoClient, Word};
 use portcullis_tests::{Gateway, Upstream, within};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::metadata::MetadataValue;
@@ -25,10 +25,7 @@ async fn calling(line: &str) -> (Upstream, Gateway, EchoClient<Channel>, Unbound
         "#
     ))
     .await;
-    let channel = Channel::from_shared(format!("http://{}", gateway.address())).expect("an address");
-    let client = EchoClient::new(channel.connect().await.expect("a connection"))
-        .max_decoding_message_size(LARGEST_MESSAGE)
-        .max_encoding_message_size(LARGEST_MESSAGE);
+    let client = grpc::client(gateway.address()).await;
     (upstream, gateway, client, heard)
 }
 
@@ -227,18 +224,4 @@ async fn calls_share_a_connection_and_none_waits_for_another() {
     );
     assert!(!slow.is_finished());
     slow.abort();
-}
-
-#[tokio::test]
-async fn filters_guard_calls_as_they_guard_requests() {
-    let (_upstream, _gateway, mut client, _) =
-        calling("filters = [{ use = 'token-auth', settings = { tokens = ['good'] } }]").await;
-
-    client.say(Word::new("x")).await.expect_err("no token");
-
-    let mut request = Request::new(Word::new("x"));
-    request
-        .metadata_mut()
-        .insert("x-access-tokens", "good".parse().expect("a value"));
-    assert_eq!(client.say(request).await.expect("an answer").get_ref().text, "x!");
 }

@@ -17,6 +17,7 @@ mod fixed;
 mod forwarding;
 mod framing;
 mod grpc;
+mod grpc_refusals;
 mod health;
 mod hedging;
 mod http2;

@@ -1,13 +1,18 @@
-//! A gRPC service, made with tonic, and its client.
+//! A gRPC service, made with tonic, and its clients.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream, StreamExt};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_web::{GrpcWebCall, GrpcWebClientService, GrpcWebLayer};
 
 use self::generated::echo_server::{Echo, EchoServer};
 use crate::Upstream;
@@ -38,8 +43,26 @@ impl Word {
     }
 }
 
+/// A client that speaks gRPC.
+pub async fn client(address: SocketAddr) -> EchoClient<Channel> {
+    let channel = Channel::from_shared(format!("http://{address}")).expect("an address");
+    EchoClient::new(channel.connect().await.expect("a connection"))
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE)
+}
+
+/// A client that speaks gRPC-Web over HTTP/1.1, as one in a browser may.
+pub fn web_client(address: SocketAddr) -> EchoClient<WebChannel> {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let origin = format!("http://{address}").parse().expect("an address");
+    EchoClient::with_origin(GrpcWebClientService::new(client), origin)
+}
+
+/// What a [`web_client`] sends its calls by.
+pub type WebChannel = GrpcWebClientService<Client<HttpConnector, GrpcWebCall<tonic::body::Body>>>;
+
 impl Upstream {
-    /// A gRPC service: `proto/echo.proto`. It says into `heard` which calls were given up.
+    /// A gRPC service: `proto/echo.proto`, that knows gRPC-Web too. It says into `heard` which calls were given up.
     pub async fn grpc(heard: UnboundedSender<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -48,6 +71,8 @@ impl Upstream {
             .max_encoding_message_size(LARGEST_MESSAGE);
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let served = tonic::transport::Server::builder()
+            .accept_http1(true)
+            .layer(GrpcWebLayer::new())
             .add_service(service)
             .serve_with_incoming(incoming);
         Self::running(address, tokio::spawn(async move { served.await.expect("a server") }))

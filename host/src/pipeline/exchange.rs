@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 
 use super::edit::{Edit, HeaderEdit};
 use crate::config::resolved::Encoding;
-use crate::grpc;
+use crate::grpc::Dialect;
 use crate::router::Params;
 use crate::server::early_hints::Hints;
 use crate::tls::ClientCertificate;
@@ -58,8 +58,8 @@ pub struct Exchange {
     pub started: Instant,
     /// When its route's time is over.
     pub deadline: Instant,
-    /// Whether it is a gRPC call.
-    pub grpc: bool,
+    /// How its client speaks gRPC, if it does.
+    pub(crate) grpc: Option<Dialect>,
     /// When a gRPC call as a whole is to be over, where its caller or its route says so.
     pub call_deadline: Option<Instant>,
     /// Bytes of request body read so far.
@@ -128,8 +128,7 @@ impl Exchange {
         client: IpAddr,
         started: Instant,
     ) -> Box<Exchange> {
-        // It needs HTTP/2.
-        let grpc = parts.version == Version::HTTP_2 && grpc::is_call(&parts.headers);
+        let grpc = Dialect::of(&parts.method, parts.version, &parts.headers);
         Box::new(Exchange {
             method: parts.method,
             matched: target.clone(),
@@ -186,6 +185,11 @@ impl Exchange {
     /// Takes another exchange's id: what an instance does for a body's stream is done on that exchange's behalf.
     pub(crate) fn adopt(&mut self, id: ExchangeId) {
         self.id = Some(id);
+    }
+
+    /// Whether it is a gRPC call: gRPC itself, not gRPC-Web.
+    pub(crate) fn is_grpc_call(&self) -> bool {
+        self.grpc == Some(Dialect::Native)
     }
 
     /// Host and port as the client named them.

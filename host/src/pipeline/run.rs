@@ -8,6 +8,7 @@ use super::body::{BufferError, Transformed, buffer};
 use super::{Exchange, Phase, Reply, Stage};
 use crate::body::Body;
 use crate::config::resolved::OnFailure;
+use crate::grpc;
 use crate::rejection::{Outcome, Rejection};
 use crate::wasm::{BodyFlow, Failure, Flow, Reason, Transform};
 
@@ -295,8 +296,11 @@ async fn buffered_response(
     }
 }
 
-/// Puts a reply in the place of whatever response there was.
-pub(crate) fn answer(exchange: &mut Exchange, reply: Reply) -> Body {
+/// Puts a reply in the place of whatever response there was; for a client that speaks gRPC, in the words of gRPC.
+pub(crate) fn answer(exchange: &mut Exchange, mut reply: Reply) -> Body {
+    if let Some(dialect) = exchange.grpc {
+        reply = grpc::translated(dialect, reply);
+    }
     exchange.response.status = reply.status;
     exchange.response.headers = reply.headers;
     Body::full(reply.body)
@@ -306,10 +310,9 @@ pub(crate) fn answer(exchange: &mut Exchange, reply: Reply) -> Body {
 pub(crate) fn reject(exchange: &mut Exchange, rejection: &Rejection, outcome: &mut Outcome) -> Body {
     *outcome = Outcome::Rejected(rejection.outcome());
     let id = exchange.id();
-    let reply = if exchange.grpc {
-        rejection.grpc_reply(id)
-    } else {
-        rejection.reply(id)
+    let reply = match exchange.grpc {
+        Some(dialect) => rejection.grpc_reply(dialect, id),
+        None => rejection.reply(id),
     };
     answer(exchange, reply)
 }

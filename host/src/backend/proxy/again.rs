@@ -23,7 +23,7 @@ impl Proxy {
         if attempt.idempotent && on.status(head.status()) {
             return Some(Cause::Status);
         }
-        let unavailable = on.unavailable && exchange.grpc && grpc::is_unavailable(head.headers());
+        let unavailable = on.unavailable && exchange.is_grpc_call() && grpc::is_unavailable(head.headers());
         unavailable.then_some(Cause::Unavailable)
     }
 

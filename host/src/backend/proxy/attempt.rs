@@ -41,7 +41,7 @@ impl Proxy {
             std::mem::take(&mut exchange.headers)
         };
         let idempotent = exchange.method.is_idempotent();
-        let repeatable = idempotent || (exchange.grpc && self.retry.on.unavailable && self.repeats);
+        let repeatable = idempotent || (exchange.is_grpc_call() && self.retry.on.unavailable && self.repeats);
         let unseen = if repeatable { None } else { body.again() };
         let (body, again) = match body {
             body if !repeatable => (body, None),

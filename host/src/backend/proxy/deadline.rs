@@ -25,7 +25,7 @@ impl Proxy {
                 exchange.deadline = exchange.deadline.min(deadline);
             }
         }
-        if exchange.grpc {
+        if exchange.is_grpc_call() {
             let written = exchange.route.timeout_written.then_some(exchange.route.timeout);
             let timeout = grpc::timeout(&exchange.headers).into_iter().chain(written).min();
             exchange.call_deadline = timeout.and_then(from_start);

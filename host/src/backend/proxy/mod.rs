@@ -128,7 +128,7 @@ impl Proxy {
             let permit = self.upstream.load().request(most);
             *terms.permit = Some(permit.ok_or_else(|| self.counts.refuse_requests())?);
         }
-        if self.tells_deadline || exchange.grpc {
+        if self.tells_deadline || exchange.is_grpc_call() {
             self.shorten_deadline(exchange);
         }
         if let Some(mirror) = &self.mirror {

@@ -32,7 +32,7 @@ impl Proxy {
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(header::UPGRADE, protocols.clone());
         }
-        if self.tells_deadline || exchange.grpc {
+        if self.tells_deadline || exchange.is_grpc_call() {
             self.tell_deadline(exchange, &mut headers);
         }
         let mut request = Request::new(body);

@@ -1,28 +1,22 @@
 //! What the gateway must know of gRPC: which requests are calls, how long they may take, how a refusal is told.
 //! (`PROTOCOL-HTTP2.md` of the gRPC project.)
 
+mod dialect;
+mod refusal;
+
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+pub(crate) use self::dialect::Dialect;
+pub(crate) use self::refusal::{code_of, refusal, translated};
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-const CONTENT_TYPE: &[u8] = b"application/grpc";
-
-/// The value of a gRPC message's `content-type`.
-pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// The status code UNAVAILABLE.
 const UNAVAILABLE: &[u8] = b"14";
-
-/// Whether these are the fields of a gRPC call. gRPC-Web is something else.
-pub(crate) fn is_call(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-        let rest = value.as_bytes().strip_prefix(CONTENT_TYPE);
-        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-    })
-}
 
 /// Whether an answer's head is all of it, and says UNAVAILABLE.
 pub(crate) fn is_unavailable(headers: &HeaderMap) -> bool {
@@ -83,19 +77,6 @@ mod tests {
 
     fn with(name: HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
-    }
-
-    #[test]
-    fn calls_are_told_by_their_media_type() {
-        for (value, call) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("application/grpc;x=y", true),
-            ("application/grpc-web", false),
-            ("application/json", false),
-        ] {
-            assert_eq!(is_call(&with(header::CONTENT_TYPE, value)), call, "{value}");
-        }
     }
 
     #[test]
