@@ -65,6 +65,7 @@ mod refused_plugins;
 mod code_cache;
 mod drain;
 mod handover;
+mod handover_files;
 mod observing;
 mod reload;
 mod reload_memory;

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
+use crate::server::handover::Passed;
 use crate::server::inherited::Inherited;
 use crate::telemetry::Metrics;
 
@@ -118,8 +118,12 @@ impl AdminListener {
     }
 
     /// The socket once more, for the gateway that follows.
-    pub(crate) fn to_pass_on(&self) -> Option<OwnedFd> {
-        self.socket.try_clone().ok().map(OwnedFd::from)
+    pub(crate) fn to_pass_on(&self) -> Option<Passed> {
+        let socket = self.socket.try_clone().ok()?.into();
+        Some(Passed {
+            socket,
+            with_file: false,
+        })
     }
 }
 

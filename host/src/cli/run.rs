@@ -131,7 +131,7 @@ pub(crate) async fn serve(
 
     let mut settled = pin!(server.settled());
     let mut is_ready = false;
-    let (mut successor, mut is_followed) = (None, false);
+    let (mut successor, mut another_serves, mut outcome) = (None, false, Ok(()));
     loop {
         let changed = async {
             match &mut reloader {
@@ -145,15 +145,21 @@ pub(crate) async fn serve(
                     tracing::warn!("it is not known yet how every upstream is doing; serving all the same");
                 }
                 is_ready = true;
+                if let Some(predecessor) = predecessor.take() {
+                    if let Err(error) = predecessor.ready() {
+                        outcome = Err(machine(&error));
+                        another_serves = true;
+                        break;
+                    }
+                    server.take_files();
+                }
                 admin.set_ready(true);
                 tracing::info!("ready");
-                if let Some(Err(error)) = predecessor.take().map(Predecessor::ready) {
-                    tracing::warn!(%error, "the gateway that ran before has not heard that this one serves");
-                }
                 if let Some(path) = &handover {
                     let sockets = server.sockets_to_pass_on().into_iter();
                     let sockets = sockets.chain(admin_listens.as_ref().and_then(AdminListener::to_pass_on)).collect();
-                    successor = Successor::await_at(path, sockets)
+                    let patience = server.current().config.server.timeouts.handover;
+                    successor = Successor::await_at(path, sockets, patience)
                         .map_err(|error| {
                             tracing::warn!(%error, path = %path.display(), "no other gateway can take over from here");
                         })
@@ -163,8 +169,7 @@ pub(crate) async fn serve(
             }
             () = followed(&mut successor) => {
                 tracing::info!("another gateway serves in this one's place");
-                server.leave_files();
-                is_followed = true;
+                another_serves = true;
                 break;
             }
             () = changed => {}
@@ -183,8 +188,10 @@ pub(crate) async fn serve(
     );
     admin.set_ready(false);
     // Its copies of the listening sockets close: clients that come now are refused instead of left waiting.
-    drop(successor);
-    if is_followed {
+    if successor.is_some_and(Successor::close) {
+        server.leave_files();
+    }
+    if another_serves {
         // Whoever asks how things are is to hear it from the other one.
         drop(admin_listens.take());
     }
@@ -195,15 +202,15 @@ pub(crate) async fn serve(
                 tracing::warn!("connections that had not finished in time were closed");
             }
         }
-        () = stop_at_once(&mut stop, is_followed) => tracing::warn!("stopped at once, connections were closed"),
+        () = stop_at_once(&mut stop, another_serves) => tracing::warn!("stopped at once, connections were closed"),
     }
-    Ok(())
+    outcome
 }
 
 /// Waits for the signal that cuts off what is under way. Of a gateway that drains since another one serves, the first signal
 /// asks for no more than it does already.
-async fn stop_at_once(stop: &mut Stop, is_followed: bool) {
-    if is_followed {
+async fn stop_at_once(stop: &mut Stop, another_serves: bool) {
+    if another_serves {
         stop.wait().await;
     }
     stop.wait().await;

@@ -322,6 +322,7 @@ mod tests {
             grace: Duration::from_secs(20),
         },
         drain: Duration::from_secs(30),
+        handover: Duration::from_secs(300),
     };
 
     fn after(seconds: u64, activity: &Activity) -> Option<Order> {

@@ -8,13 +8,20 @@ use std::path::Path;
 
 use socket2::{Socket, Type};
 
+use super::handover::Passed;
+
 /// Sockets that were opened before this process began, until their listeners take them. What a socket is for is read off
 /// the socket itself: its type and the address that it is bound to.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
-    sockets: Vec<Socket>,
-    /// A gateway opened them, so that their files are this one's now.
-    ours: bool,
+    sockets: Vec<Given>,
+}
+
+#[derive(Debug)]
+struct Given {
+    socket: Socket,
+    /// Its file comes along: a gateway has bound it.
+    with_file: bool,
 }
 
 impl Inherited {
@@ -30,44 +37,49 @@ impl Inherited {
             }
             given.take_udp_socket(index).ok().flatten().map(Socket::from)
         });
+        let given = |socket| Given {
+            socket,
+            with_file: false,
+        };
         Inherited {
-            sockets: sockets.collect(),
-            ours: false,
+            sockets: sockets.map(given).collect(),
         }
     }
 
-    /// Those that a gateway opened.
-    pub(super) fn from_gateway(sockets: Vec<OwnedFd>) -> Inherited {
+    /// Those that a gateway passed on.
+    pub(super) fn from_gateway(sockets: Vec<Passed>) -> Inherited {
+        let given = |passed: Passed| Given {
+            socket: passed.socket.into(),
+            with_file: passed.with_file,
+        };
         Inherited {
-            sockets: sockets.into_iter().map(Socket::from).collect(),
-            ours: true,
+            sockets: sockets.into_iter().map(given).collect(),
         }
-    }
-
-    /// Whether the files of Unix sockets are to be removed in the end.
-    pub(super) fn is_ours(&self) -> bool {
-        self.ours
     }
 
     /// Takes the listeners of a TCP address.
     pub(crate) fn tcp(&mut self, address: SocketAddr) -> Vec<TcpListener> {
         let taken = self.take(|socket| is_of(socket, Type::STREAM, address));
-        taken.map(TcpListener::from).collect()
+        taken.map(|given| TcpListener::from(given.socket)).collect()
     }
 
-    /// Takes the listeners of a path.
-    pub(crate) fn unix(&mut self, path: &Path) -> Vec<UnixListener> {
+    /// Takes the listeners of a path, and says whether its file comes along.
+    pub(super) fn unix(&mut self, path: &Path) -> (Vec<UnixListener>, bool) {
         let is_bound = |socket: &Socket| {
             let address = socket.local_addr();
             address.is_ok_and(|address| address.as_pathname().is_some_and(|bound| same_file(bound, path)))
         };
-        let taken = self.take(is_bound);
-        taken.map(|socket| UnixListener::from(OwnedFd::from(socket))).collect()
+        let mut with_file = false;
+        let taken = self.take(is_bound).map(|given| {
+            with_file |= given.with_file;
+            UnixListener::from(OwnedFd::from(given.socket))
+        });
+        (taken.collect(), with_file)
     }
 
     /// The addresses of those that no listener took.
     pub(crate) fn left(&self) -> impl Iterator<Item = String> {
-        self.sockets.iter().map(|socket| match socket.local_addr() {
+        self.sockets.iter().map(|given| match given.socket.local_addr() {
             Ok(address) => match (address.as_socket(), address.as_pathname()) {
                 (Some(address), _) => address.to_string(),
                 (None, Some(path)) => format!("unix:{}", path.display()),
@@ -77,12 +89,14 @@ impl Inherited {
         })
     }
 
-    fn take(&mut self, wanted: impl Fn(&Socket) -> bool) -> impl Iterator<Item = Socket> {
-        let (taken, left) = self.sockets.drain(..).partition(wanted);
+    fn take(&mut self, wanted: impl Fn(&Socket) -> bool) -> impl Iterator<Item = Given> {
+        let (taken, left) = self.sockets.drain(..).partition(|given| wanted(&given.socket));
         self.sockets = left;
-        let taken: Vec<Socket> = taken;
+        let taken: Vec<Given> = taken;
         // The sockets are served by a runtime, whoever opened them.
-        taken.into_iter().filter(|socket| socket.set_nonblocking(true).is_ok())
+        taken
+            .into_iter()
+            .filter(|given| given.socket.set_nonblocking(true).is_ok())
     }
 }
 
@@ -113,17 +127,22 @@ mod tests {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = [&tcp, &other].map(|listener| listener.local_addr().unwrap());
         let udp_address = udp.local_addr().unwrap();
-        let mut inherited = Inherited::from_gateway(vec![
+        let sockets = [
             OwnedFd::from(tcp.try_clone().unwrap()),
             tcp.into(),
             udp.into(),
             UnixListener::bind(&path).unwrap().into(),
             other.into(),
-        ]);
+        ];
+        let passed = sockets.map(|socket| Passed {
+            socket,
+            with_file: true,
+        });
+        let mut inherited = Inherited::from_gateway(passed.into());
 
         assert_eq!(inherited.tcp(addresses[0]).len(), 2);
         assert_eq!(inherited.tcp(addresses[0]).len(), 0);
-        assert_eq!(inherited.unix(&path).len(), 1);
+        assert!(matches!(inherited.unix(&path), (sockets, true) if sockets.len() == 1));
         assert_eq!(
             inherited.left().collect::<Vec<_>>(),
             [udp_address, addresses[1]].map(|left| left.to_string())

@@ -4,13 +4,14 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::inherited::Inherited;
+use super::socket_file::SocketFile;
 use crate::config::resolved::ListenAddress;
 use crate::socket::Transport;
 
@@ -31,7 +32,7 @@ pub(super) struct Bound {
     pub(super) address: ListenAddress,
     /// Of each thread, those that it accepts from.
     pub(super) sockets: Vec<Vec<Listening>>,
-    /// Removes a Unix socket's file in the end.
+    /// The file of a Unix socket, unless whoever opened it keeps it.
     pub(super) file: Option<SocketFile>,
 }
 
@@ -80,14 +81,15 @@ pub(super) fn bind(
             })
         }
         ListenAddress::Unix(path) => {
-            let (sockets, file) = match inherited.unix(path) {
-                sockets if sockets.is_empty() => {
-                    let (socket, file) = bind_unix(path, mode)?;
-                    (vec![socket], Some(file))
-                }
-                sockets if inherited.is_ours() => (sockets, Some(SocketFile::at(path)?)),
-                // Whoever opened it keeps its file.
-                sockets => (sockets, None),
+            let (mut sockets, with_file) = inherited.unix(path);
+            let file = if sockets.is_empty() {
+                let (socket, file) = bind_unix(path, mode)?;
+                sockets.push(socket);
+                Some(file)
+            } else if with_file {
+                Some(SocketFile::of_another(path)?)
+            } else {
+                None
             };
             Ok(Bound {
                 address: address.clone(),
@@ -146,7 +148,7 @@ fn bind_unix(path: &Path, mode: Option<u32>) -> io::Result<(UnixListener, Socket
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile::at(path)?;
+    let file = SocketFile::created(path)?;
     // Nobody can connect before `listen`, so nobody gets in under another mode.
     if let Some(mode) = mode {
         fs::set_permissions(path, Permissions::from_mode(mode))?;
@@ -169,40 +171,6 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             Err(error) => Err(error),
         },
     }
-}
-
-/// The file of a Unix socket, removed when this is dropped, unless it is another one's by then.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    fn at(path: &Path) -> io::Result<SocketFile> {
-        Ok(SocketFile {
-            path: path.to_owned(),
-            identity: identity(path)?,
-        })
-    }
-
-    /// Leaves the file to the gateway that listens there from now on.
-    pub(super) fn leave(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let about = fs::symlink_metadata(path)?;
-    Ok((about.dev(), about.ino()))
 }
 
 /// The same socket in a thread's runtime.
@@ -289,16 +257,5 @@ mod tests {
         fs::write(&path, "mine").unwrap();
         assert_eq!(bind_unix(&path, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!(fs::read(&path).unwrap(), b"mine");
-    }
-
-    #[test]
-    fn the_file_of_a_successor_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let (_socket, file) = bind_unix(&path, None).unwrap();
-        fs::remove_file(&path).unwrap();
-        let _successor = UnixListener::bind(&path).unwrap();
-        drop(file);
-        assert!(path.exists());
     }
 }

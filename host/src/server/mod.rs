@@ -27,6 +27,7 @@ mod outgoing;
 mod pace;
 mod proxy_protocol;
 mod service;
+mod socket_file;
 mod tunnel;
 pub(crate) mod upgrade;
 pub(crate) mod view;
@@ -35,7 +36,6 @@ mod worker;
 
 use std::fmt;
 use std::io::Error;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -45,8 +45,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use self::client_limits::ClientLimits;
+use self::handover::Passed;
 use self::inherited::Inherited;
-use self::listener::SocketFile;
+use self::socket_file::SocketFile;
 use crate::config::resolved::ListenAddress;
 use crate::gateway::Gateway;
 use crate::telemetry::Metrics;
@@ -101,7 +102,7 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     listening: Vec<Listening>,
     /// The listening sockets once more, where another gateway may take them over.
-    passed_on: Vec<OwnedFd>,
+    passed_on: Vec<Passed>,
     files: Vec<SocketFile>,
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
@@ -151,7 +152,7 @@ impl Server {
         let (threads, listeners) = (gateway.config.server.threads, gateway.config.listeners.clone());
         let shared = Arc::new(Shared::new(gateway, metrics).map_err(StartError::AccessLog)?);
         let (mut listening, mut files, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
-        let mut passed_on: Vec<OwnedFd> = Vec::new();
+        let mut passed_on = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {
             for address in &listener.addresses {
                 let failed = |source| StartError::Listen {
@@ -164,7 +165,10 @@ impl Server {
                 };
                 let bound = listener::bind(address, listener.mode, threads, inherited).map_err(failed)?;
                 for socket in bound.sockets.iter().flatten().filter(|_| passes_on) {
-                    passed_on.push(socket.again().map_err(failed)?.into());
+                    passed_on.push(Passed {
+                        socket: socket.again().map_err(failed)?.into(),
+                        with_file: bound.file.is_some(),
+                    });
                 }
                 listening.push(Listening {
                     listener: listener.name.clone(),
@@ -199,13 +203,18 @@ impl Server {
     }
 
     /// The listening sockets once more, for the gateway that follows.
-    pub(crate) fn sockets_to_pass_on(&mut self) -> Vec<OwnedFd> {
+    pub(crate) fn sockets_to_pass_on(&mut self) -> Vec<Passed> {
         std::mem::take(&mut self.passed_on)
     }
 
-    /// Another gateway listens in this one's place: the files of its sockets are the other's.
+    /// This gateway serves in another one's place: the files of its sockets are this one's.
+    pub(crate) fn take_files(&mut self) {
+        self.files.iter_mut().for_each(SocketFile::take);
+    }
+
+    /// Another gateway serves in this one's place, or will: the files of its sockets are the other's.
     pub(crate) fn leave_files(&mut self) {
-        self.files.drain(..).for_each(SocketFile::leave);
+        self.files.iter_mut().for_each(SocketFile::leave);
     }
 
     /// Where it listens.

@@ -145,6 +145,7 @@ mod tests {
             grace: Duration::from_secs(20),
         },
         drain: Duration::from_secs(30),
+        handover: Duration::from_secs(300),
     };
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -89,6 +89,8 @@ pub(crate) struct Timeouts {
     pub(crate) body_grace: Option<Located<Text<Duration>>>,
     /// `drain = "30s"`: for exchanges in flight once the gateway is told to stop.
     pub(crate) drain: Option<Located<Text<Duration>>>,
+    /// `handover = "5m"`: for a gateway that takes over to be ready, from when it has the sockets.
+    pub(crate) handover: Option<Located<Text<Duration>>>,
 }
 
 /// `[log]`

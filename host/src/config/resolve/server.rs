@@ -171,6 +171,7 @@ fn timeouts(scope: &Scope<'_>, table: &file::Server) -> Timeouts {
         },
         // Zero is a way to say: do not wait.
         drain: timeouts.drain.as_ref().map_or(seconds(30), |drain| drain.value.0),
+        handover: scope.duration("handover", timeouts.handover.as_ref(), seconds(300)),
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Timeouts {
     pub pace: LeastPace,
     /// For exchanges in flight once the gateway is told to stop. 30 s by default.
     pub drain: Duration,
+    /// For a gateway that takes over to be ready. 5 min by default: it loads and compiles plugins first.
+    pub handover: Duration,
 }
 
 /// `server.limits.body_rate`, and the time before it counts.
