@@ -153,6 +153,8 @@ impl HttpBody for Body {
         }
     }
 
+    // The protocols ask seven times for a request and its response.
+    #[inline]
     fn is_end_stream(&self) -> bool {
         match self {
             Body::Empty | Body::Upgraded(_) => true,

@@ -88,35 +88,55 @@ impl<T: Into<Transport>> From<T> for Socket {
     }
 }
 
-/// The same call, whichever variant it is.
-macro_rules! whichever {
-    ($kind:ident::{$one:ident, $other:ident}, $self:ident => $call:ident($($argument:expr),*)) => {
+/// What reads and writes bytes, whatever it is.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+impl Socket {
+    /// Whatever is not plain TCP. Apart, so that the protocols' ten calls for a request are inlined where it is plain TCP.
+    #[inline(never)]
+    fn otherwise(&mut self) -> Pin<&mut dyn Stream> {
+        match self {
+            Socket::Plain(transport) => Pin::new(transport),
+            Socket::Tls(stream) => Pin::new(&mut **stream),
+        }
+    }
+}
+
+/// The same call on whichever it is.
+macro_rules! either {
+    ($self:ident => $call:ident($($argument:expr),*)) => {
         match $self.get_mut() {
-            $kind::$one(inner) => Pin::new(inner).$call($($argument),*),
-            $kind::$other(inner) => Pin::new(inner).$call($($argument),*),
+            Socket::Plain(Transport::Tcp(stream)) => Pin::new(stream).$call($($argument),*),
+            socket => socket.otherwise().$call($($argument),*),
         }
     };
 }
 
 impl AsyncRead for Socket {
+    #[inline]
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        whichever!(Socket::{Plain, Tls}, self => poll_read(cx, buf))
+        either!(self => poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Socket {
+    #[inline]
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        whichever!(Socket::{Plain, Tls}, self => poll_write(cx, buf))
+        either!(self => poll_write(cx, buf))
     }
 
+    #[inline]
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        whichever!(Socket::{Plain, Tls}, self => poll_write_vectored(cx, bufs))
+        either!(self => poll_write_vectored(cx, bufs))
     }
 
+    #[inline]
     fn is_write_vectored(&self) -> bool {
         match self {
             Socket::Plain(transport) => transport.is_write_vectored(),
@@ -124,24 +144,35 @@ impl AsyncWrite for Socket {
         }
     }
 
+    #[inline]
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        whichever!(Socket::{Plain, Tls}, self => poll_flush(cx))
+        either!(self => poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        whichever!(Socket::{Plain, Tls}, self => poll_shutdown(cx))
+        either!(self => poll_shutdown(cx))
     }
+}
+
+/// The same call, whichever variant it is.
+macro_rules! whichever {
+    ($self:ident => $call:ident($($argument:expr),*)) => {
+        match $self.get_mut() {
+            Transport::Tcp(stream) => Pin::new(stream).$call($($argument),*),
+            Transport::Unix(stream) => Pin::new(stream).$call($($argument),*),
+        }
+    };
 }
 
 impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        whichever!(Transport::{Tcp, Unix}, self => poll_read(cx, buf))
+        whichever!(self => poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        whichever!(Transport::{Tcp, Unix}, self => poll_write(cx, buf))
+        whichever!(self => poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -149,7 +180,7 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        whichever!(Transport::{Tcp, Unix}, self => poll_write_vectored(cx, bufs))
+        whichever!(self => poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -160,11 +191,11 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        whichever!(Transport::{Tcp, Unix}, self => poll_flush(cx))
+        whichever!(self => poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        whichever!(Transport::{Tcp, Unix}, self => poll_shutdown(cx))
+        whichever!(self => poll_shutdown(cx))
     }
 }
 

@@ -117,7 +117,10 @@ impl Connection {
                 if request.version() == Version::HTTP_2 {
                     from_http2(request);
                 }
-                if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+                if !matches!(request.body(), Body::Empty)
+                    && !request.body().is_end_stream()
+                    && request.body().size_hint().exact().is_none()
+                {
                     // Or hyper would send a GET, for one, as if it had no body.
                     let chunked = HeaderValue::from_static("chunked");
                     request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);

@@ -1,6 +1,6 @@
 //! What a target's response may say of its own length.
 
-use http::header::{CONTENT_LENGTH, Entry, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, response};
 
 /// Fields of a response's head at most. Services are more generous with them than clients.
@@ -25,12 +25,13 @@ pub(crate) fn check(head: &mut response::Parts) -> Result<(), MalformedHead> {
             Err(MalformedHead)
         };
     }
-    if let Entry::Occupied(mut lengths) = headers.entry(CONTENT_LENGTH) {
-        let is_one = lengths.iter().count() == 1 && !lengths.get().as_bytes().contains(&b',');
-        if !is_one {
-            let one = one_length(lengths.iter()).ok_or(MalformedHead)?;
-            lengths.insert(one);
-        }
+    let lengths = headers.get_all(CONTENT_LENGTH);
+    let mut each = lengths.iter();
+    if let Some(first) = each.next()
+        && (each.next().is_some() || first.as_bytes().contains(&b','))
+    {
+        let one = one_length(lengths.iter()).ok_or(MalformedHead)?;
+        headers.insert(CONTENT_LENGTH, one);
     }
     Ok(())
 }

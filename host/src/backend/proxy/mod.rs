@@ -239,14 +239,14 @@ impl Proxy {
                     }
                 },
             };
-            let shaped = lease.connection.shape(&mut request, &self.upstream.settings.name);
-            shaped.map_err(|_| Failed::Rejected(Rejection::BadRequest("the host cannot be forwarded")))?;
             let resend = lease.reused && attempt.idempotent;
             // Where somebody else keeps the fields they are there to be sent again.
             let may_refuse = lease.connection.may_refuse() && attempt.unseen.is_some();
             let keep =
                 may_refuse || attempt.again.is_some() && (resend || self.repeats || lease.connection.may_refuse());
             let kept = (keep && !terms.keep_fields && attempt.spare.is_none()).then(|| lease.connection.keep(&request));
+            let shaped = lease.connection.shape(&mut request, &self.upstream.settings.name);
+            shaped.map_err(|_| Failed::Rejected(Rejection::BadRequest("the host cannot be forwarded")))?;
             let answer = pin!(lease.connection.send(request));
             let mut failed = match self.answered(answer, sent, until, exchange, terms).await {
                 Ok(Ok(response)) => {

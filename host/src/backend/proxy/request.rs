@@ -1,7 +1,7 @@
 //! What goes to a target.
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Uri, Version, header};
 use http_body::Body as _;
 
 use super::Proxy;
@@ -21,7 +21,9 @@ impl Proxy {
     ) -> Result<Request<Body>, Rejection> {
         let host = self.host.as_ref().unwrap_or(&exchange.host);
         let target = self.target(exchange)?;
-        if self.host.is_some() || !headers.contains_key(header::HOST) {
+        // A request of HTTP/1.1 has one, or it would not have been accepted (RFC 9112 section 3.2).
+        let has_host = exchange.version == Version::HTTP_11 || headers.contains_key(header::HOST);
+        if self.host.is_some() || !has_host {
             headers.insert(header::HOST, host.clone());
         }
         let http2 = self.upstream.settings.connections.http == HttpVersion::Two;
