@@ -189,6 +189,8 @@ impl HttpBody for Body {
 pub(crate) struct ClientBodyState {
     pub(crate) read: Cell<u64>,
     pub(crate) failure: Cell<Option<BodyError>>,
+    /// Whether it is the client that is waited for: somebody has asked for more than there was.
+    pub(crate) is_awaited: Cell<bool>,
     /// When its last byte was handed on.
     pub(crate) ended: Cell<Option<Instant>>,
 }
@@ -213,6 +215,7 @@ impl ClientBody {
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.state.is_awaited.set(polled.is_pending());
         if polled.is_pending() {
             if self.watch.until_sent(cx.waker(), self.state.read.get()) {
                 return Poll::Ready(Some(Err(self.fail(BodyError::ClientStalled))));

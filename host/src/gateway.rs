@@ -135,7 +135,6 @@ impl Gateway {
             let router = build.router(&mut routers, &config.routes, |route| route.is_served_on(&settings.name));
             listeners.extend(build.listener(settings, router));
         }
-        let upstreams = upstreams(&config, previous);
         let Build { problems, kept, .. } = build;
         match (Problems::of(problems), everywhere) {
             (None, Some(everywhere)) => {
@@ -145,11 +144,12 @@ impl Gateway {
                     quarantines,
                 } = kept;
                 Ok(Gateway {
+                    // Last of all, for they share what they know of targets with those that are in use.
+                    upstreams: upstreams(&config, previous),
                     config,
                     listeners,
                     everywhere,
                     routes,
-                    upstreams,
                     plugins,
                     filters,
                     quarantines,
@@ -193,6 +193,22 @@ impl Gateway {
                     let stands = state.breaker.as_ref().map(|breaker| breaker.stands(Instant::now()));
                     stands.map_or(0, |stands| stands as u64)
                 });
+            }
+        }
+    }
+
+    /// Forgets all that was counted for upstreams and targets that the previous gateway had and this one has not.
+    pub fn forget_those_gone(&self, previous: &Gateway, metrics: &Metrics) {
+        for before in &previous.upstreams {
+            let name = before.settings.name.as_str();
+            let Some(state) = self.upstreams.iter().find(|state| state.settings.name == name) else {
+                metrics.forget(&[("upstream", name)]);
+                continue;
+            };
+            let targets = state.targets();
+            let is_left = |target: &str| targets.iter().any(|listed| *listed.state.name == *target);
+            for gone in before.targets().iter().filter(|listed| !is_left(&listed.state.name)) {
+                metrics.forget(&[("target", &gone.state.name), ("upstream", name)]);
             }
         }
     }

@@ -91,20 +91,6 @@ impl Rejection {
         )
     }
 
-    /// Whether it was the target's doing, and not the client's or our own.
-    pub(crate) fn blames_target(&self) -> bool {
-        matches!(
-            self,
-            Rejection::UpstreamConnect
-                | Rejection::UpstreamTls
-                | Rejection::UpstreamReset
-                | Rejection::UpstreamMalformed
-                | Rejection::UpstreamTimeout
-                // Nothing but its target's answer is waited for until then.
-                | Rejection::Deadline
-        )
-    }
-
     /// The status that the client gets.
     pub fn status(&self) -> StatusCode {
         match self {

@@ -64,6 +64,7 @@ impl Reloader {
                 self.watch.follow(gateway.files());
                 tracing::info!(routes = gateway.routes.len(), "configuration reloaded");
                 server.replace(gateway).await;
+                server.current().forget_those_gone(&before, &self.environment.metrics);
                 self.environment.services.forget_unused();
                 self.reloaded.add(1);
             }

@@ -3,21 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use portcullis_tests::{Gateway, Upstream, empty, eventually, full};
-
-async fn with(upstream: &dyn std::fmt::Display, settings: &str) -> Gateway {
-    Gateway::start(format!(
-        r#"
-        [upstream.service]
-        targets = ["{upstream}"]
-        {settings}
-        [[route]]
-        match = "/{{rest...}}"
-        to = "service"
-        "#
-    ))
-    .await
-}
+use portcullis_tests::{Gateway, Upstream, empty, eventually, full, with_trailers};
 
 async fn refused(gateway: &Gateway, reason: &str) -> f64 {
     let labels = [("upstream", "service"), ("reason", reason)];
@@ -57,7 +43,7 @@ async fn no_more_requests_than_the_limit_are_under_way_over_all_threads() {
         http::Response::new(full("answer"))
     })
     .await;
-    let gateway = with(&upstream, "limits = { requests = 4 }").await;
+    let gateway = Gateway::before(&[&upstream], "limits = { requests = 4 }", "").await;
     let mut waiting = Vec::new();
     for _ in 0..4 {
         let mut client = gateway.raw().await;
@@ -84,7 +70,7 @@ async fn no_more_requests_than_the_limit_are_under_way_over_all_threads() {
 #[tokio::test]
 async fn no_more_requests_than_the_limit_wait_for_a_connection() {
     let full = Upstream::full().await;
-    let gateway = with(&full, "connect_timeout = '20s'\nlimits = { pending = 1 }").await;
+    let gateway = Gateway::before(&[&full], "connect_timeout = '20s'\nlimits = { pending = 1 }", "").await;
     // One of the two waits; which one is for the gateway's threads to say.
     let mut clients = [gateway.raw().await, gateway.raw().await];
     for client in &mut clients {
@@ -101,7 +87,7 @@ async fn no_more_requests_than_the_limit_wait_for_a_connection() {
 async fn a_breaker_opens_probes_and_closes_again() {
     let (upstream, broken) = switched().await;
     let settings = "breaker = { errors = '50%', least = 10, window = '60s', open = '1s', probes = 2 }";
-    let gateway = with(&upstream, settings).await;
+    let gateway = Gateway::before(&[&upstream], settings, "").await;
     assert_eq!(breaker(&gateway).await, 0.0);
     for _ in 0..10 {
         assert_eq!(gateway.get("/").await.status(), 500);
@@ -138,7 +124,7 @@ async fn failures_to_answer_open_a_breaker_too_and_few_errors_do_not() {
     })
     .await;
     let settings = "retry = 'off'\nbreaker = { errors = '60%', least = 5, open = '60s' }";
-    let gateway = with(&closing, settings).await;
+    let gateway = Gateway::before(&[&closing], settings, "").await;
     for _ in 0..5 {
         assert_eq!(gateway.get("/").await.code(), "upstream-reset");
     }
@@ -152,7 +138,7 @@ async fn failures_to_answer_open_a_breaker_too_and_few_errors_do_not() {
         response
     })
     .await;
-    let gateway = with(&half, settings).await;
+    let gateway = Gateway::before(&[&half], settings, "").await;
     for _ in 0..20 {
         assert_eq!(gateway.get("/good").await.status(), 200);
         assert_eq!(gateway.get("/bad").await.status(), 502);
@@ -165,12 +151,73 @@ async fn retries_stop_when_the_breaker_opens() {
     let (upstream, _broken) = switched().await;
     let settings = "retry = { tries = 50, on = '500', backoff = '1ms', budget_least = 100 }\n\
         breaker = { least = 5, open = '60s' }";
-    let gateway = with(&upstream, settings).await;
+    let gateway = Gateway::before(&[&upstream], settings, "").await;
 
     let response = gateway.get("/").await;
 
     assert_eq!((response.status(), response.text().as_str()), (500, "answer"));
     assert_eq!(upstream.requests(), 5);
+}
+
+#[tokio::test]
+async fn an_answer_is_never_replaced_by_the_breakers_own() {
+    let asked = Arc::new(AtomicBool::new(false));
+    let upstream = Upstream::with(move |request: http::Request<hyper::body::Incoming>| {
+        let again = request.uri().path() == "/limited" && asked.swap(true, Ordering::SeqCst);
+        async move {
+            let status = match request.uri().path() {
+                "/hanging" => std::future::pending().await,
+                "/limited" if again => 200,
+                "/limited" => 429,
+                _ => 500,
+            };
+            let mut response = http::Response::new(full("answer"));
+            *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
+            response
+                .headers_mut()
+                .insert("retry-after", "1".parse().expect("a value"));
+            response
+        }
+    })
+    .await;
+    let settings = "retry = { on = '429' }\nbreaker = { least = 5, open = '1s', probes = 2 }";
+    let gateway = Gateway::before(&[&upstream], settings, "").await;
+    for _ in 0..5 {
+        gateway.get("/bad").await;
+    }
+    eventually("it is half-open", async || breaker(&gateway).await == 1.0).await;
+
+    // Between its two tries others want to have all places.
+    let limited = tokio::spawn(gateway.request("GET", "/limited").send());
+    eventually("it was asked", async || upstream.requests() == 6).await;
+    let mut hanging = Vec::new();
+    for _ in 0..3 {
+        let mut client = gateway.raw().await;
+        client.send("GET /hanging HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        hanging.push(client);
+    }
+
+    assert_eq!(limited.await.expect("no panic").status(), 200);
+}
+
+#[tokio::test]
+async fn a_grpc_upstream_that_says_unavailable_after_its_messages_opens_the_breaker() {
+    let upstream = Upstream::with(|_| async {
+        let mut response = http::Response::new(with_trailers("message", "grpc-status", "14"));
+        let kind = "application/grpc".parse().expect("a value");
+        response.headers_mut().insert("content-type", kind);
+        response
+    })
+    .await;
+    let settings = "http = '2'\nretry = 'off'\nbreaker = { least = 5, open = '60s' }";
+    let gateway = Gateway::before(&[&upstream], settings, "").await;
+
+    for _ in 0..8 {
+        let call = gateway.request("POST", "/shop.Orders/Get").body("message").http2();
+        call.header("content-type", "application/grpc").send().await;
+    }
+
+    assert_eq!((upstream.requests(), breaker(&gateway).await), (5, 2.0));
 }
 
 #[tokio::test]

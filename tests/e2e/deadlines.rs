@@ -4,21 +4,6 @@ use std::time::{Duration, Instant};
 
 use portcullis_tests::{Gateway, Upstream, eventually};
 
-async fn with(upstream: &Upstream, of_upstream: &str, of_route: &str) -> Gateway {
-    Gateway::start(format!(
-        r#"
-        [upstream.service]
-        targets = ["{upstream}"]
-        {of_upstream}
-        [[route]]
-        match = "/{{rest...}}"
-        to = "service"
-        {of_route}
-        "#
-    ))
-    .await
-}
-
 fn number(text: &str) -> u64 {
     text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
 }
@@ -28,7 +13,7 @@ const HEADER: &str = "deadline_header = 'x-request-timeout-ms'";
 #[tokio::test]
 async fn a_target_is_told_what_is_left_of_the_time() {
     let upstream = Upstream::echo().await;
-    let gateway = with(&upstream, HEADER, "timeout = '5s'").await;
+    let gateway = Gateway::before(&[&upstream], HEADER, "timeout = '5s'").await;
 
     gateway.get("/").await;
 
@@ -39,7 +24,7 @@ async fn a_target_is_told_what_is_left_of_the_time() {
 #[tokio::test]
 async fn a_client_may_shorten_the_deadline_and_not_lengthen_it() {
     let upstream = Upstream::echo().await;
-    let gateway = with(&upstream, HEADER, "timeout = '5s'").await;
+    let gateway = Gateway::before(&[&upstream], HEADER, "timeout = '5s'").await;
     for (said, least, most) in [("2000", 1_000, 2_000), ("900000", 3_000, 5_000), ("soon", 3_000, 5_000)] {
         gateway
             .request("GET", "/")
@@ -54,7 +39,7 @@ async fn a_client_may_shorten_the_deadline_and_not_lengthen_it() {
 #[tokio::test]
 async fn a_client_that_waits_for_less_is_told_so_in_time() {
     let upstream = Upstream::with(|_| std::future::pending()).await;
-    let gateway = with(&upstream, HEADER, "").await;
+    let gateway = Gateway::before(&[&upstream], HEADER, "").await;
     let begin = Instant::now();
 
     let request = gateway.request("GET", "/x").header("x-request-timeout-ms", "200");
@@ -69,7 +54,7 @@ async fn a_client_that_waits_for_less_is_told_so_in_time() {
 async fn tries_are_told_less_each_time() {
     let upstream = Upstream::with(|_| std::future::pending()).await;
     let settings = format!("{HEADER}\ntry_timeout = '300ms'\nretry = {{ tries = 2, on = 'timeout' }}");
-    let gateway = with(&upstream, &settings, "timeout = '5s'").await;
+    let gateway = Gateway::before(&[&upstream], &settings, "timeout = '5s'").await;
 
     assert_eq!(gateway.get("/").await.code(), "upstream-timeout");
 
@@ -82,7 +67,7 @@ async fn tries_are_told_less_each_time() {
 async fn tries_end_with_the_deadline() {
     let upstream = Upstream::with(|_| std::future::pending()).await;
     let settings = "try_timeout = '300ms'\nretry = { tries = 100, on = 'timeout', budget_least = 100 }";
-    let gateway = with(&upstream, settings, "timeout = '800ms'").await;
+    let gateway = Gateway::before(&[&upstream], settings, "timeout = '800ms'").await;
     let begin = Instant::now();
 
     let response = gateway.get("/").await;
@@ -106,7 +91,7 @@ async fn call(gateway: &Gateway, timeout: Option<&str>) -> portcullis_tests::Res
 #[tokio::test]
 async fn a_grpc_call_takes_its_deadline_along() {
     let upstream = Upstream::echo().await;
-    let gateway = with(&upstream, "http = '2'", "timeout = '5s'").await;
+    let gateway = Gateway::before(&[&upstream], "http = '2'", "timeout = '5s'").await;
     for (said, least, most) in [
         (Some("2S"), 1_000, 2_000),
         (Some("1H"), 3_000, 5_000),
@@ -122,7 +107,7 @@ async fn a_grpc_call_takes_its_deadline_along() {
 #[tokio::test]
 async fn a_stream_without_a_deadline_is_given_none() {
     let upstream = Upstream::echo().await;
-    let gateway = with(&upstream, "http = '2'", "").await;
+    let gateway = Gateway::before(&[&upstream], "http = '2'", "").await;
 
     call(&gateway, None).await;
     assert_eq!(upstream.last_header("grpc-timeout"), "");
@@ -137,7 +122,7 @@ async fn a_stream_without_a_deadline_is_given_none() {
 #[tokio::test]
 async fn a_grpc_call_that_takes_too_long_hears_it_in_its_own_words() {
     let upstream = Upstream::with(|_| std::future::pending()).await;
-    let gateway = with(&upstream, "http = '2'", "").await;
+    let gateway = Gateway::before(&[&upstream], "http = '2'", "").await;
 
     let response = call(&gateway, Some("200m")).await;
 

@@ -55,7 +55,7 @@ async fn a_hint_arrives_before_the_answer_is_given() {
 #[tokio::test]
 async fn other_interim_answers_end_at_the_gateway_and_hints_are_bounded() {
     let others = "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 199 Odd\r\n\r\n";
-    let (upstream, release) = hinting(format!("{others}{}", HINT.repeat(50))).await;
+    let (upstream, release) = hinting(format!("{others}{}", HINT.repeat(20))).await;
     let gateway = gateway(&upstream, "early_hints = true").await;
     let mut socket = gateway.raw().await;
 
@@ -65,6 +65,29 @@ async fn other_interim_answers_end_at_the_gateway_and_hints_are_bounded() {
     }
     assert!(socket.is_silent_for(Duration::from_millis(50)).await);
     release.send(()).expect("an upstream");
+    assert!(socket.read_head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn hints_of_a_mirror_reach_nobody() {
+    let (shadow, release) = hinting(HINT.to_owned()).await;
+    let (upstream, released) = hinting(String::new()).await;
+    let gateway = Gateway::start(format!(
+        "upstream.service.targets = ['{upstream}']\nupstream.shadow.targets = ['{shadow}']\n\
+         [[route]]\nmatch = '/'\nto = 'service'\nmirror = 'shadow'\nearly_hints = true\n"
+    ))
+    .await;
+    let mut socket = gateway.raw().await;
+
+    socket.send(ASKING).await;
+    release.send(()).expect("a mirror");
+    let copies = [("upstream", "shadow"), ("result", "ok")];
+    eventually("the copy is answered", async || {
+        gateway.metric("portcullis_mirrored_requests_total", &copies).await == 1.0
+    })
+    .await;
+    released.send(()).expect("an upstream");
+
     assert!(socket.read_head().await.starts_with("HTTP/1.1 200 OK\r\n"));
 }
 

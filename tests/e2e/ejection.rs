@@ -1,6 +1,8 @@
 //! A target that keeps failing is left out for a while.
 
-use portcullis_tests::{Gateway, Service, Upstream, eventually, stepwise};
+use std::fmt::Display;
+
+use portcullis_tests::{Gateway, Service, Upstream, empty, eventually, generated, stepwise, with_trailers};
 
 async fn gateway(targets: &str, settings: &str) -> Gateway {
     Gateway::start(format!(
@@ -79,8 +81,10 @@ async fn targets_that_refuse_hang_reset_or_talk_nonsense_are_ejected() {
     })
     .await;
     let nonsense = Upstream::saying(b"SSH-2.0-OpenSSH_9.2\r\n").await;
+    let contradicts = Upstream::saying(b"HTTP/1.1 200 OK\r\ncontent-length: 2, 3\r\n\r\nok").await;
     let refuses = format!("http://{}", Upstream::absent().await);
-    for bad in [&refuses, &hangs.to_string(), &resets.to_string(), &nonsense.to_string()] {
+    let bad = [&hangs as &dyn Display, &resets, &nonsense, &contradicts].map(ToString::to_string);
+    for bad in bad.iter().chain([&refuses]) {
         let settings = "eject = { after = 1, for = \"1h\" }\nresponse_timeout = \"200ms\"\nconnect_timeout = \"1s\"";
         let gateway = gateway(&format!("\"{good}\", \"{bad}\""), settings).await;
         until_ejected(&gateway).await;
@@ -175,6 +179,70 @@ async fn a_client_that_sends_too_slowly_ejects_nobody() {
 
     assert_eq!(gateway.get("/").await.status(), 504);
     assert_eq!(ejections(&gateway).await, 1.0, "a whole request that gets no answer");
+}
+
+#[tokio::test]
+async fn a_target_that_takes_nothing_of_an_upload_is_blamed() {
+    let stuck = Upstream::raw(|mut socket| async move {
+        socket.read_head().await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    for (settings, of_route, code) in [
+        ("response_timeout = \"300ms\"", "", "upstream-timeout"),
+        ("", "timeout = \"500ms\"", "deadline"),
+    ] {
+        let settings = format!("eject = {{ after = 1 }}\n{settings}");
+        let of_route = format!("body_size = \"off\"\n{of_route}");
+        let gateway = Gateway::before(&[&stuck], &settings, &of_route).await;
+        let upload = gateway.request("POST", "/x").streaming(generated(200 << 20));
+        upload.try_send().await.ok();
+        assert_eq!(gateway.outcome("/x").await, code);
+        assert_eq!(ejections(&gateway).await, 1.0, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_target_that_says_unavailable_is_ejected_wherever_it_says_so() {
+    for in_trailers in [false, true] {
+        let answering = async |status: &'static str| {
+            Upstream::with(move |_| async move {
+                let mut response = if in_trailers {
+                    http::Response::new(with_trailers("message", "grpc-status", status))
+                } else {
+                    http::Response::new(empty())
+                };
+                let headers = response.headers_mut();
+                headers.insert("content-type", "application/grpc".parse().expect("a value"));
+                if !in_trailers {
+                    headers.insert("grpc-status", status.parse().expect("a value"));
+                }
+                response
+            })
+            .await
+        };
+        let (good, bad) = (answering("0").await, answering("14").await);
+        let settings = "http = \"2\"\neject = { after = 3, for = \"1h\" }";
+        let gateway = gateway(&format!("\"{good}\", \"{bad}\""), settings).await;
+        let call = async || {
+            let call = gateway.request("POST", "/shop.Orders/Get").body("message").http2();
+            call.header("content-type", "application/grpc").send().await
+        };
+        eventually("it is ejected", async || {
+            call().await;
+            ejections(&gateway).await > 0.0
+        })
+        .await;
+        let before = bad.requests();
+        for _ in 0..10 {
+            call().await;
+        }
+        assert_eq!(
+            (bad.requests(), ejections(&gateway).await),
+            (before, 1.0),
+            "{in_trailers}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -355,3 +355,51 @@ async fn a_share_grows_to_all_of_it() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_reload_that_is_refused_leaves_probes_as_they_were() {
+    let failures = Arc::new(AtomicUsize::new(0));
+    let (asked, fails) = (Arc::new(AtomicUsize::new(0)), failures.clone());
+    let count = asked.clone();
+    let upstream = Upstream::with(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let fails = fails
+            .try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_ok();
+        async move {
+            let mut response = http::Response::new(portcullis_tests::empty());
+            if fails {
+                *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            }
+            response
+        }
+    })
+    .await;
+    let targets = format!("\"{upstream}\"");
+    let before = configuration(&targets, &format!("health = {{ {OFTEN} }}"));
+    let gateway = Gateway::start(&before).await;
+    until(&gateway, upstream.address(), true).await;
+
+    // Other probes, and two routes that tie.
+    let other = configuration(&targets, "health = { path = \"/other\", every = \"50ms\" }");
+    let tie = "[[route]]\nmatch = '/{all...}'\nto = 'service'\n";
+    gateway.reload_with(format!("{other}{tie}")).await;
+    assert_eq!(
+        gateway
+            .metric("portcullis_reloads_total", &[("result", "failed")])
+            .await,
+        1.0
+    );
+    failures.store(1, Ordering::SeqCst);
+    let so_far = asked.load(Ordering::SeqCst);
+    eventually("it was asked some more", async || {
+        asked.load(Ordering::SeqCst) > so_far + 5
+    })
+    .await;
+
+    assert_eq!(failures.load(Ordering::SeqCst), 0, "one probe has failed");
+    assert!(
+        !gateway.log().contains("target is not healthy"),
+        "one in a row is not enough"
+    );
+}

@@ -5,26 +5,6 @@ use std::time::{Duration, Instant};
 use hyper::body::Incoming;
 use portcullis_tests::{Gateway, Upstream, eventually, full};
 
-async fn hedging(targets: &[&Upstream], settings: &str, of_route: &str) -> Gateway {
-    let targets: Vec<String> = targets.iter().map(|target| format!("\"{target}\"")).collect();
-    Gateway::start(format!(
-        r#"
-        [server]
-        threads = 1
-        [upstream.service]
-        targets = [{}]
-        balance = "round-robin"
-        {settings}
-        [[route]]
-        match = "/{{rest...}}"
-        to = "service"
-        {of_route}
-        "#,
-        targets.join(", ")
-    ))
-    .await
-}
-
 async fn hedges(gateway: &Gateway, result: &str) -> f64 {
     let labels = [("upstream", "service"), ("result", result)];
     gateway.metric("portcullis_upstream_hedges_total", &labels).await
@@ -40,7 +20,7 @@ const HEDGE: &str = "hedge = { after = '100ms' }\nretry = { budget = '100%', bud
 #[tokio::test]
 async fn the_first_answer_wins_and_the_others_are_given_up() {
     let (slow, fast) = (hanging().await, Upstream::answering("fast").await);
-    let gateway = hedging(&[&slow, &fast], HEDGE, "").await;
+    let gateway = Gateway::in_turn(&[&slow, &fast], HEDGE, "").await;
 
     for number in 0..6 {
         assert_eq!(gateway.get(&format!("/{number}")).await.text(), "fast");
@@ -60,7 +40,7 @@ async fn the_first_answer_wins_and_the_others_are_given_up() {
 #[tokio::test]
 async fn an_answer_in_time_needs_no_second_request() {
     let (one, two) = (Upstream::answering("").await, Upstream::answering("").await);
-    let gateway = hedging(&[&one, &two], "hedge = { after = '5s' }", "").await;
+    let gateway = Gateway::in_turn(&[&one, &two], "hedge = { after = '5s' }", "").await;
 
     for _ in 0..10 {
         gateway.get("/").await;
@@ -75,7 +55,7 @@ async fn no_two_go_to_one_target_while_there_is_another() {
     let upstreams = [hanging().await, hanging().await, hanging().await];
     let settings = "hedge = { after = '50ms', most = 2 }\nretry = { tries = 1, budget_least = 10 }";
     let [one, two, three] = &upstreams;
-    let gateway = hedging(&[one, two, three], settings, "timeout = '1s'").await;
+    let gateway = Gateway::in_turn(&[one, two, three], settings, "timeout = '1s'").await;
 
     assert_eq!(gateway.get("/").await.code(), "deadline");
 
@@ -95,7 +75,7 @@ async fn an_only_target_may_be_asked_twice() {
         }
     })
     .await;
-    let gateway = hedging(&[&upstream], HEDGE, "").await;
+    let gateway = Gateway::in_turn(&[&upstream], HEDGE, "").await;
 
     assert_eq!(gateway.get("/").await.text(), "second");
 }
@@ -115,7 +95,7 @@ async fn a_failure_does_not_win() {
     })
     .await;
     let settings = "hedge = { after = '50ms' }\nretry = { on = '503', budget = '100%', budget_least = 100 }";
-    let gateway = hedging(&[&failing, &good], settings, "").await;
+    let gateway = Gateway::in_turn(&[&failing, &good], settings, "").await;
 
     for _ in 0..2 {
         assert_eq!(gateway.get("/").await.text(), "good");
@@ -128,7 +108,7 @@ async fn a_failure_does_not_win() {
 async fn only_safe_methods_are_hedged() {
     let upstreams = [Upstream::with(slow).await, Upstream::with(slow).await];
     let [one, two] = &upstreams;
-    let gateway = hedging(&[one, two], HEDGE, "").await;
+    let gateway = Gateway::in_turn(&[one, two], HEDGE, "").await;
     for method in ["POST", "PUT", "DELETE"] {
         gateway.request(method, "/").body("x").send().await;
     }
@@ -147,7 +127,7 @@ async fn hedges_count_against_the_budget_of_retries() {
     let upstreams = [Upstream::with(slow).await, Upstream::with(slow).await];
     let [one, two] = &upstreams;
     let settings = "hedge = { after = '50ms' }\nretry = { budget = '50%', budget_least = 0 }";
-    let gateway = hedging(&[one, two], settings, "").await;
+    let gateway = Gateway::in_turn(&[one, two], settings, "").await;
 
     for _ in 0..6 {
         gateway.get("/").await;
@@ -159,11 +139,54 @@ async fn hedges_count_against_the_budget_of_retries() {
 #[tokio::test]
 async fn a_route_may_hedge_or_not() {
     let slow = Upstream::with(slow).await;
-    let gateway = hedging(&[&slow], HEDGE, "hedge = 'off'").await;
+    let gateway = Gateway::in_turn(&[&slow], HEDGE, "hedge = 'off'").await;
     let begin = Instant::now();
 
     gateway.get("/").await;
 
     assert_eq!(slow.requests(), 1);
     assert!(begin.elapsed() >= Duration::from_millis(400));
+}
+
+#[tokio::test]
+async fn who_was_outpaced_is_known_to_be_slow() {
+    let (slow, fast) = (hanging().await, Upstream::answering("fast").await);
+    let settings = format!("balance = 'peak-ewma'\n{HEDGE}");
+    let gateway = Gateway::before(&[&slow, &fast], &settings, "[server]\nthreads = 1").await;
+
+    for _ in 0..12 {
+        assert_eq!(gateway.get("/").await.text(), "fast");
+    }
+
+    assert!(slow.requests() <= 1, "{}", slow.requests());
+    let outpaced = [("upstream", "service"), ("result", "outpaced")];
+    let outpaced = gateway.metric("portcullis_upstream_requests_total", &outpaced).await;
+    assert_eq!(outpaced, slow.requests() as f64);
+}
+
+#[tokio::test]
+async fn all_that_have_failed_in_a_race_are_left_for_another() {
+    let failing = async |milliseconds| {
+        Upstream::with(move |_| async move {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            let mut response = http::Response::new(full("bad"));
+            *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+            response
+        })
+        .await
+    };
+    let (first, second, good) = (
+        failing(300).await,
+        failing(300).await,
+        Upstream::answering("good").await,
+    );
+    let settings = "hedge = { after = '50ms' }\n\
+        retry = { tries = 2, on = '503', backoff = '1ms', budget = '100%', budget_least = 100 }";
+    let gateway = Gateway::in_turn(&[&first, &second, &good], settings, "").await;
+
+    for _ in 0..9 {
+        assert_eq!(gateway.get("/").await.text(), "good");
+    }
+
+    assert!(first.requests() > 0 && second.requests() > 0);
 }

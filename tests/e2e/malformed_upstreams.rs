@@ -92,29 +92,31 @@ async fn a_body_whose_chunks_are_malformed_breaks_off_as_malformed() {
 
 #[tokio::test]
 async fn heads_that_are_too_large_are_refused() {
-    let many = Upstream::raw(|mut socket| async move {
-        socket.read_head().await;
-        let fields: String = (0..300).map(|number| format!("x-{number}: a\r\n")).collect();
-        socket
-            .send(format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n"))
-            .await;
-        socket.read_to_end().await;
-    });
-    let large = Upstream::raw(|mut socket| async move {
-        socket.read_head().await;
-        let field = "a".repeat(100_000);
-        socket
-            .send(format!("HTTP/1.1 200 OK\r\nx: {field}\r\ncontent-length: 0\r\n\r\n"))
-            .await;
-        socket.read_to_end().await;
-    });
-    for upstream in [many.await, large.await] {
+    let many: String = (0..300).map(|number| format!("x-{number}: a\r\n")).collect();
+    let large = format!("x: {}\r\n", "a".repeat(100_000));
+    for fields in [many, large] {
+        let upstream = Upstream::saying(format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n")).await;
         let gateway = Gateway::proxying(&upstream).await;
         let response = gateway.get("/").await;
         assert_eq!(
             (response.status(), response.code().as_str()),
             (502, "upstream-malformed")
         );
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_gives_interim_answers_without_end_is_refused() {
+    let interim = "HTTP/1.1 102 Processing\r\n\r\n";
+    for (count, status) in [(32, 200), (33, 502), (10_000, 502)] {
+        let last = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        let upstream = Upstream::saying(format!("{}{last}", interim.repeat(count))).await;
+        let gateway = Gateway::proxying(&upstream).await;
+
+        let response = gateway.get("/").await;
+
+        assert_eq!(response.status(), status, "{count}");
+        assert!(status == 200 || response.code() == "upstream-malformed");
     }
 }
 

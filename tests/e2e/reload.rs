@@ -274,3 +274,35 @@ async fn a_changed_secret_is_noticed() {
     eventually("the new secret opens", async || with("second-secret").await == 200).await;
     assert_eq!(with("first-secret").await, 401);
 }
+
+#[tokio::test]
+async fn what_is_gone_is_gone_from_the_metrics() {
+    let (one, two) = (Upstream::answering("").await, Upstream::answering("").await);
+    let proxying = |targets: &str, name: &str| {
+        format!(
+            "[upstream.service]\ntargets = [{targets}]\n[upstream.{name}]\ntargets = '{one}'\n\
+             [[route]]\nmatch = '/{{rest...}}'\nto = 'service'\n[[route]]\nmatch = '/named'\nto = '{name}'\n"
+        )
+    };
+    let gateway = Gateway::start(proxying(&format!("'{one}', '{two}'"), "old")).await;
+    for _ in 0..10 {
+        gateway.get("/").await;
+        gateway.get("/named").await;
+    }
+    let series = async |word: String| gateway.admin("/metrics").await.text().matches(&word).count();
+    assert!(series(two.address().to_string()).await > 0 && series("\"old\"".to_owned()).await > 0);
+    let requests = async |target: &Upstream| {
+        let labels = [("target", &*target.address().to_string()), ("upstream", "service")];
+        gateway.metric("portcullis_upstream_requests_total", &labels).await
+    };
+    let before = requests(&one).await;
+
+    gateway.reload_with(proxying(&format!("'{one}'"), "new")).await;
+    gateway.get("/").await;
+
+    eventually("nothing of them is left", async || {
+        series(two.address().to_string()).await + series("upstream=\"old\"".to_owned()).await == 0
+    })
+    .await;
+    assert_eq!(requests(&one).await, before + 1.0, "what stays is counted on");
+}

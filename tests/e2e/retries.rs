@@ -8,27 +8,6 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use portcullis_tests::{Body, Gateway, Upstream, chunked, empty, eventually, full, generated, stepwise, with_trailers};
 
-/// A gateway with one thread and one route to these targets.
-async fn retrying(targets: &[&dyn std::fmt::Display], of_upstream: &str, of_route: &str) -> Gateway {
-    let targets: Vec<String> = targets.iter().map(|target| format!("\"{target}\"")).collect();
-    Gateway::start(format!(
-        r#"
-        [server]
-        threads = 1
-        [upstream.service]
-        targets = [{}]
-        balance = "round-robin"
-        {of_upstream}
-        [[route]]
-        match = "/{{rest...}}"
-        to = "service"
-        {of_route}
-        "#,
-        targets.join(", ")
-    ))
-    .await
-}
-
 fn answer(status: u16, text: &str) -> http::Response<Body> {
     let mut response = http::Response::new(full(text.to_owned()));
     *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
@@ -58,7 +37,7 @@ async fn always(status: u16) -> Upstream {
 #[tokio::test]
 async fn a_status_that_is_named_is_tried_on_another_target() {
     let (bad, good) = (always(503).await, Upstream::answering("good").await);
-    let gateway = retrying(&[&bad, &good], "retry = { on = '503', budget = '100%' }", "").await;
+    let gateway = Gateway::in_turn(&[&bad, &good], "retry = { on = '503', budget = '100%' }", "").await;
 
     for number in 0..20 {
         let response = gateway.get(&format!("/{number}")).await;
@@ -78,7 +57,7 @@ async fn a_status_that_is_named_is_tried_on_another_target() {
 #[tokio::test]
 async fn a_status_that_is_not_named_is_passed_on() {
     let upstream = always(503).await;
-    let gateway = retrying(&[&upstream], "", "").await;
+    let gateway = Gateway::in_turn(&[&upstream], "", "").await;
 
     let response = gateway.get("/").await;
 
@@ -89,7 +68,7 @@ async fn a_status_that_is_not_named_is_passed_on() {
 #[tokio::test]
 async fn the_last_failure_is_passed_on_as_it_is() {
     let upstream = always(503).await;
-    let gateway = retrying(&[&upstream], "retry = { tries = 4, on = '5xx', backoff = '1ms' }", "").await;
+    let gateway = Gateway::in_turn(&[&upstream], "retry = { tries = 4, on = '5xx', backoff = '1ms' }", "").await;
 
     let response = gateway.get("/x").await;
 
@@ -109,7 +88,7 @@ async fn a_method_that_is_not_idempotent_is_sent_once() {
         .await,
     );
     for (upstream, status) in [(&bad, 503), (&closing, 502)] {
-        let gateway = retrying(&[upstream], "retry = { on = ['503', 'reset'], backoff = '1ms' }", "").await;
+        let gateway = Gateway::in_turn(&[upstream], "retry = { on = ['503', 'reset'], backoff = '1ms' }", "").await;
         assert_eq!(gateway.request("POST", "/").body("x").send().await.status(), status);
         assert_eq!(gateway.request("PATCH", "/").body("x").send().await.status(), status);
         assert_eq!(upstream.connections(), if status == 503 { 1 } else { 2 });
@@ -131,7 +110,7 @@ async fn a_connection_that_ends_without_an_answer_is_tried_again() {
         }
     })
     .await;
-    let gateway = retrying(&[&upstream], "retry = { backoff = '1ms' }", "").await;
+    let gateway = Gateway::in_turn(&[&upstream], "retry = { backoff = '1ms' }", "").await;
 
     assert_eq!(gateway.get("/").await.text(), "ok");
 
@@ -142,7 +121,7 @@ async fn a_connection_that_ends_without_an_answer_is_tried_again() {
 #[tokio::test]
 async fn half_an_answer_is_never_tried_again() {
     let upstream = Upstream::saying(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of it").await;
-    let gateway = retrying(&[&upstream], "retry = { on = ['reset', '5xx'] }", "").await;
+    let gateway = Gateway::in_turn(&[&upstream], "retry = { on = ['reset', '5xx'] }", "").await;
 
     assert!(gateway.request("GET", "/x").try_send().await.is_err());
 
@@ -154,7 +133,7 @@ async fn half_an_answer_is_never_tried_again() {
 async fn a_target_that_hangs_is_left_for_another() {
     let hanging = Upstream::with(|_| std::future::pending()).await;
     let good = Upstream::answering("good").await;
-    let gateway = retrying(
+    let gateway = Gateway::in_turn(
         &[&hanging, &good],
         "try_timeout = '150ms'\nretry = { on = 'timeout', budget = '100%' }",
         "timeout = '5s'",
@@ -172,7 +151,7 @@ async fn a_target_that_hangs_is_left_for_another() {
 #[tokio::test]
 async fn a_try_that_takes_too_long_is_504_where_it_is_the_last() {
     let hanging = Upstream::with(|_| std::future::pending()).await;
-    let gateway = retrying(&[&hanging], "retry = 'off'", "try_timeout = '150ms'").await;
+    let gateway = Gateway::in_turn(&[&hanging], "retry = 'off'", "try_timeout = '150ms'").await;
     let begin = Instant::now();
 
     let response = gateway.get("/").await;
@@ -191,7 +170,7 @@ async fn a_body_is_kept_to_be_sent_again() {
         empty(),
     ] {
         let upstream = failing_first(2, 502).await;
-        let gateway = retrying(&[&upstream], "retry = { on = '502', backoff = '1ms' }", "").await;
+        let gateway = Gateway::in_turn(&[&upstream], "retry = { on = '502', backoff = '1ms' }", "").await;
         let length = if hyper::body::Body::is_end_stream(&body) { 0 } else { 5 };
 
         let response = gateway.request("PUT", "/").streaming(body).send().await;
@@ -206,7 +185,7 @@ async fn a_body_that_has_not_ended_goes_on_with_the_next_target() {
     // Answers before it has read the body.
     let hasty = Upstream::with(|_| async { answer(503, "") }).await;
     let echo = Upstream::echo().await;
-    let gateway = retrying(&[&hasty, &echo], "retry = { on = '503', budget = '100%' }", "").await;
+    let gateway = Gateway::in_turn(&[&hasty, &echo], "retry = { on = '503', budget = '100%' }", "").await;
     for _ in 0..4 {
         let (mut sender, body) = stepwise();
         sender.send_data("first, ".into()).await.expect("room");
@@ -224,7 +203,7 @@ async fn a_body_that_has_not_ended_goes_on_with_the_next_target() {
 async fn a_body_too_large_to_be_kept_is_sent_once() {
     for body in [generated(5000), chunked(vec![b'x'; 5000])] {
         let upstream = always(502).await;
-        let gateway = retrying(&[&upstream], "retry = { on = '502', body = '4KiB' }", "").await;
+        let gateway = Gateway::in_turn(&[&upstream], "retry = { on = '502', body = '4KiB' }", "").await;
 
         let response = gateway.request("PUT", "/").streaming(body).send().await;
 
@@ -266,7 +245,7 @@ async fn a_route_may_say_otherwise() {
 async fn a_budget_keeps_retries_from_becoming_a_storm() {
     let upstream = always(503).await;
     let retry = "retry = { on = '503', backoff = '1ms', budget = '20%', budget_least = 0 }";
-    let gateway = retrying(&[&upstream], retry, "").await;
+    let gateway = Gateway::in_turn(&[&upstream], retry, "").await;
     let mut connection = gateway.connect().await;
 
     for _ in 0..100 {
@@ -301,7 +280,7 @@ async fn retry_after_is_respected_where_there_is_time() {
         }
     })
     .await;
-    let gateway = retrying(&[&upstream], "retry = { on = ['429', '503'] }", "timeout = '10s'").await;
+    let gateway = Gateway::in_turn(&[&upstream], "retry = { on = ['429', '503'] }", "timeout = '10s'").await;
     let begin = Instant::now();
 
     assert_eq!(gateway.get("/").await.status(), 200);
@@ -313,10 +292,54 @@ async fn retry_after_is_respected_where_there_is_time() {
 }
 
 #[tokio::test]
+async fn another_target_need_not_wait_until_the_first_one_is_well() {
+    let busy = Upstream::saying(b"HTTP/1.1 503 Busy\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n").await;
+    let good = Upstream::answering("good").await;
+    let gateway = Gateway::in_turn(&[&busy, &good], "retry = { on = '503', budget = '100%' }", "").await;
+    let begin = Instant::now();
+
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/").await.text(), "good");
+    }
+
+    assert!(busy.connections() > 0);
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_passed_on_for_want_of_budget_keeps_its_upload() {
+    // Answers before it has read the body, and says at its end what it was.
+    let early = Upstream::raw(|mut socket| async move {
+        socket.read_head().await;
+        socket
+            .send("HTTP/1.1 503 Busy\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await;
+        let body = socket.read_until("\r\n0\r\n\r\n").await;
+        let seen = if body.contains("second half") {
+            "whole"
+        } else {
+            "broken"
+        };
+        socket.send(format!("{:x}\r\n{seen}\r\n0\r\n\r\n", seen.len())).await;
+    })
+    .await;
+    let settings = "retry = { on = '503', budget = '0%', budget_least = 0 }";
+    let gateway = Gateway::in_turn(&[&early], settings, "").await;
+    let mut client = gateway.raw().await;
+    let head = "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    client.send(format!("{head}a\r\nfirst half\r\n")).await;
+    assert!(client.read_head().await.starts_with("HTTP/1.1 503 "));
+
+    client.send("b\r\nsecond half\r\n0\r\n\r\n").await;
+
+    assert!(client.read_until("0\r\n\r\n").await.contains("whole"));
+}
+
+#[tokio::test]
 async fn a_back_off_lies_between_tries() {
     let upstream = failing_first(3, 503).await;
     let retry = "retry = { tries = 4, on = '503', backoff = '200ms', longest_backoff = '400ms', budget_least = 10 }";
-    let gateway = retrying(&[&upstream], retry, "").await;
+    let gateway = Gateway::in_turn(&[&upstream], retry, "").await;
     let begin = Instant::now();
 
     assert_eq!(gateway.get("/").await.status(), 200);
@@ -329,7 +352,7 @@ async fn a_back_off_lies_between_tries() {
 #[tokio::test]
 async fn the_connection_of_an_answer_that_was_not_wanted_is_used_again() {
     let upstream = failing_first(2, 503).await;
-    let gateway = retrying(&[&upstream], "retry = { on = '503', backoff = '50ms' }", "").await;
+    let gateway = Gateway::in_turn(&[&upstream], "retry = { on = '503', backoff = '50ms' }", "").await;
 
     assert_eq!(gateway.get("/").await.status(), 200);
 
@@ -345,7 +368,7 @@ async fn an_answer_without_end_that_was_not_wanted_is_closed() {
     })
     .await;
     let good = Upstream::answering("good").await;
-    let gateway = retrying(&[&endless, &good], "retry = { on = '503', budget = '100%' }", "").await;
+    let gateway = Gateway::in_turn(&[&endless, &good], "retry = { on = '503', budget = '100%' }", "").await;
 
     for _ in 0..4 {
         assert_eq!(gateway.get("/").await.text(), "good");
@@ -359,7 +382,7 @@ async fn an_answer_without_end_that_was_not_wanted_is_closed() {
 async fn filters_that_see_the_request_later_change_nothing_about_it() {
     let upstream = failing_first(2, 503).await;
     let filters = "filters = [{ use = 'cors', settings = { allow_origins = ['https://shop.example'] } }]";
-    let gateway = retrying(&[&upstream], "retry = { on = '503', backoff = '1ms' }", filters).await;
+    let gateway = Gateway::in_turn(&[&upstream], "retry = { on = '503', backoff = '1ms' }", filters).await;
 
     let request = gateway.request("PUT", "/a?b=c").header("x-kept", "yes").body("hello");
     let response = request.header("origin", "https://shop.example").send().await;
@@ -375,7 +398,7 @@ async fn filters_that_see_the_request_later_change_nothing_about_it() {
 #[tokio::test]
 async fn requests_are_tried_again_over_http2_too() {
     let upstream = failing_first(2, 503).await;
-    let gateway = retrying(&[&upstream], "http = '2'\nretry = { on = '503', backoff = '1ms' }", "").await;
+    let gateway = Gateway::in_turn(&[&upstream], "http = '2'\nretry = { on = '503', backoff = '1ms' }", "").await;
 
     let request = gateway.request("PUT", "/a").header("x-kept", "yes").body("hello");
     let response = request.http2().send().await;
@@ -406,7 +429,7 @@ async fn a_grpc_call_that_was_not_taken_is_tried_again() {
         }
     })
     .await;
-    let gateway = retrying(
+    let gateway = Gateway::in_turn(
         &[&upstream],
         "http = '2'\nretry = { on = 'unavailable', backoff = '1ms' }",
         "",
@@ -433,7 +456,7 @@ async fn a_stale_pooled_connection_costs_no_try_and_no_budget() {
         socket.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     })
     .await;
-    let gateway = retrying(&[&upstream], "retry = 'off'", "").await;
+    let gateway = Gateway::in_turn(&[&upstream], "retry = 'off'", "").await;
     let mut connection = gateway.connect().await;
 
     for _ in 0..50 {

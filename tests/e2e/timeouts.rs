@@ -5,25 +5,10 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use portcullis_tests::{Gateway, Upstream, chunked, eventually, full, stepwise};
 
-async fn with_limits(upstream: &str, of_upstream: &str, of_route: &str) -> Gateway {
-    Gateway::start(format!(
-        r#"
-        [upstream.service]
-        targets = ["{upstream}"]
-        {of_upstream}
-        [[route]]
-        match = "/{{rest...}}"
-        to = "service"
-        {of_route}
-        "#
-    ))
-    .await
-}
-
 #[tokio::test]
 async fn an_upstream_that_does_not_answer_in_time_is_504() {
     let upstream = Upstream::with(|_| std::future::pending()).await;
-    let gateway = with_limits(&upstream.to_string(), "response_timeout = '200ms'", "").await;
+    let gateway = Gateway::before(&[&upstream], "response_timeout = '200ms'", "").await;
     let begin = Instant::now();
 
     let response = gateway.get("/x").await;
@@ -42,7 +27,7 @@ async fn an_upstream_has_its_time_from_the_end_of_an_upload_on() {
         http::Response::new(full("late"))
     })
     .await;
-    let gateway = with_limits(&upstream.to_string(), "response_timeout = '600ms'", "").await;
+    let gateway = Gateway::before(&[&upstream], "response_timeout = '600ms'", "").await;
     let (mut upload, body) = stepwise();
     let uploading = tokio::spawn(async move {
         for _ in 0..5 {
@@ -64,7 +49,7 @@ async fn an_upstream_that_is_silent_after_an_upload_is_504() {
         std::future::pending().await
     })
     .await;
-    let gateway = with_limits(&upstream.to_string(), "response_timeout = '300ms'", "").await;
+    let gateway = Gateway::before(&[&upstream], "response_timeout = '300ms'", "").await;
     let begin = Instant::now();
 
     let response = gateway
@@ -86,7 +71,7 @@ async fn each_request_of_a_connection_has_its_own_time() {
         http::Response::new(full("answer"))
     })
     .await;
-    let gateway = with_limits(&upstream.to_string(), "response_timeout = '600ms'", "").await;
+    let gateway = Gateway::before(&[&upstream], "response_timeout = '600ms'", "").await;
     let mut connection = gateway.connect().await;
 
     // What is left of the time of one request is not what the next one has.
@@ -98,7 +83,7 @@ async fn each_request_of_a_connection_has_its_own_time() {
 #[tokio::test]
 async fn an_upstream_that_takes_no_connection_in_time_is_504() {
     let full = Upstream::full().await;
-    let gateway = with_limits(&full.to_string(), "connect_timeout = '200ms'", "").await;
+    let gateway = Gateway::before(&[&full], "connect_timeout = '200ms'", "").await;
 
     let response = gateway.get("/x").await;
 
@@ -109,7 +94,7 @@ async fn an_upstream_that_takes_no_connection_in_time_is_504() {
 #[tokio::test]
 async fn an_exchange_that_passes_its_deadline_is_504() {
     let upstream = Upstream::with(|_| std::future::pending()).await;
-    let gateway = with_limits(&upstream.to_string(), "", "timeout = '200ms'").await;
+    let gateway = Gateway::before(&[&upstream], "", "timeout = '200ms'").await;
 
     let response = gateway.get("/x").await;
 
@@ -120,8 +105,8 @@ async fn an_exchange_that_passes_its_deadline_is_504() {
 #[tokio::test]
 async fn a_deadline_covers_all_tries() {
     let full = [Upstream::full().await, Upstream::full().await, Upstream::full().await];
-    let targets = full.each_ref().map(ToString::to_string).join("\", \"");
-    let gateway = with_limits(&targets, "connect_timeout = '5s'", "timeout = '300ms'").await;
+    let [one, two, three] = &full;
+    let gateway = Gateway::before(&[one, two, three], "connect_timeout = '5s'", "timeout = '300ms'").await;
     let begin = Instant::now();
 
     let response = gateway.get("/").await;
@@ -140,7 +125,7 @@ async fn a_response_that_stalls_is_broken_off() {
         std::future::pending::<()>().await;
     })
     .await;
-    let gateway = with_limits(&upstream.to_string(), "idle_timeout = '200ms'", "").await;
+    let gateway = Gateway::before(&[&upstream], "idle_timeout = '200ms'", "").await;
 
     let response = gateway.request("GET", "/x").try_send().await;
 
@@ -161,7 +146,7 @@ async fn a_response_may_take_long_while_it_moves() {
         http::Response::new(body)
     })
     .await;
-    let gateway = with_limits(&upstream.to_string(), "idle_timeout = '400ms'", "timeout = '300ms'").await;
+    let gateway = Gateway::before(&[&upstream], "idle_timeout = '400ms'", "timeout = '300ms'").await;
 
     assert_eq!(gateway.get("/").await.text(), "xxxxxxxxxx");
 }

@@ -232,3 +232,29 @@ async fn a_connection_that_died_costs_only_what_must_not_be_repeated() {
     let (first, second) = (post().await, post().await);
     assert!([first.status(), second.status()].contains(&502), "{first:?} {second:?}");
 }
+
+#[tokio::test]
+async fn a_connection_that_is_never_idle_gives_way_to_other_threads() {
+    let upstream = Upstream::with(|_| async {
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        http::Response::new(full("ok"))
+    })
+    .await;
+    let settings = "http = '2'\nconnections = 1\nconnect_timeout = '5s'";
+    let gateway = Gateway::before(&[&upstream], settings, "").await;
+
+    // So many that both threads have some, each with a request at any time.
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let mut client = gateway.connect().await;
+        clients.spawn(async move {
+            let begin = std::time::Instant::now();
+            while begin.elapsed() < std::time::Duration::from_secs(8) {
+                assert_eq!(client.get("/").await.text(), "ok");
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.expect("every request was answered");
+    }
+}

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use rustls::server::ServerConfig;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -50,19 +51,17 @@ struct Known {
 impl Consul {
     /// An agent that knows this service, without instances.
     pub async fn knowing(service: &'static str) -> Self {
-        let known = Known {
-            index: 100,
-            instances: Vec::new(),
-            is_failing: false,
-            cuts: 0,
-        };
-        let agent = Arc::new(Agent {
-            service,
-            token: Mutex::default(),
-            known: watch::Sender::new(known),
-        });
+        let agent = Agent::knowing(service);
         let answering = agent.clone();
         let server = Upstream::with(move |request| answer(answering.clone(), request)).await;
+        Consul { server, agent }
+    }
+
+    /// The same, over TLS.
+    pub async fn knowing_over_tls(service: &'static str, config: ServerConfig) -> Self {
+        let agent = Agent::knowing(service);
+        let answering = agent.clone();
+        let server = Upstream::secure_with(config, move |request| answer(answering.clone(), request)).await;
         Consul { server, agent }
     }
 
@@ -111,6 +110,22 @@ impl Consul {
     /// Path and query of the last one.
     pub fn last_query(&self) -> String {
         self.server.last_target()
+    }
+}
+
+impl Agent {
+    fn knowing(service: &'static str) -> Arc<Agent> {
+        let known = Known {
+            index: 100,
+            instances: Vec::new(),
+            is_failing: false,
+            cuts: 0,
+        };
+        Arc::new(Agent {
+            service,
+            token: Mutex::default(),
+            known: watch::Sender::new(known),
+        })
     }
 }
 

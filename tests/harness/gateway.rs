@@ -1,5 +1,6 @@
 //! A gateway under test.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -47,6 +48,30 @@ impl Gateway {
     /// The configuration of [`Gateway::proxying`], to add to.
     pub fn proxying_configuration(upstream: &Upstream) -> String {
         format!("upstream.service.targets = [\"{upstream}\"]\n[[route]]\nmatch = \"/{{rest...}}\"\nto = \"service\"\n")
+    }
+
+    /// Starts a gateway whose one route goes to an upstream with these targets; lines of its own for each.
+    pub async fn before(targets: &[&dyn Display], of_upstream: &str, of_route: &str) -> Self {
+        let targets: Vec<String> = targets.iter().map(|target| format!("\"{target}\"")).collect();
+        let targets = targets.join(", ");
+        Self::start(format!(
+            r#"
+            [upstream.service]
+            targets = [{targets}]
+            {of_upstream}
+            [[route]]
+            match = "/{{rest...}}"
+            to = "service"
+            {of_route}
+            "#
+        ))
+        .await
+    }
+
+    /// The same with one thread, which asks the targets in turn.
+    pub async fn in_turn(targets: &[&dyn Display], of_upstream: &str, of_route: &str) -> Self {
+        let of_upstream = format!("balance = \"round-robin\"\n{of_upstream}");
+        Self::before(targets, &of_upstream, &format!("{of_route}\n[server]\nthreads = 1")).await
     }
 
     /// Starts a gateway with its configuration in this folder (beside plugins, included files, secrets) and with these

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
+use rustls::server::ServerConfig;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -44,10 +45,9 @@ struct Known {
     watches: usize,
 }
 
-impl Kubernetes {
-    /// An API server that lets in whoever has this token.
-    pub async fn start(namespace: &'static str, token: &'static str) -> Self {
-        let cluster = Arc::new(Cluster {
+impl Cluster {
+    fn new(namespace: &'static str, token: &'static str) -> Arc<Cluster> {
+        Arc::new(Cluster {
             namespace,
             token,
             known: Mutex::new(Known {
@@ -55,9 +55,24 @@ impl Kubernetes {
                 ..Known::default()
             }),
             news: watch::Sender::new(0),
-        });
+        })
+    }
+}
+
+impl Kubernetes {
+    /// An API server that lets in whoever has this token.
+    pub async fn start(namespace: &'static str, token: &'static str) -> Self {
+        let cluster = Cluster::new(namespace, token);
         let answering = cluster.clone();
         let server = Upstream::with(move |request| answer(answering.clone(), request)).await;
+        Kubernetes { server, cluster }
+    }
+
+    /// The same, over TLS.
+    pub async fn start_over_tls(namespace: &'static str, token: &'static str, config: ServerConfig) -> Self {
+        let cluster = Cluster::new(namespace, token);
+        let answering = cluster.clone();
+        let server = Upstream::secure_with(config, move |request| answer(answering.clone(), request)).await;
         Kubernetes { server, cluster }
     }
 

@@ -116,13 +116,17 @@ impl Upstream {
     }
 
     /// Reads a request's head and answers with exactly these bytes, then closes.
-    pub async fn saying(bytes: &'static [u8]) -> Self {
-        Self::raw(move |mut socket| async move {
-            if !socket.read_head().await.is_empty() {
-                socket.send(bytes).await;
-                socket.finish().await;
-                // Closing with unread bytes would reset the connection, and the peer might lose the answer.
-                socket.read_to_end().await;
+    pub async fn saying(bytes: impl AsRef<[u8]>) -> Self {
+        let bytes = Bytes::copy_from_slice(bytes.as_ref());
+        Self::raw(move |mut socket| {
+            let bytes = bytes.clone();
+            async move {
+                if !socket.read_head().await.is_empty() {
+                    socket.send(bytes).await;
+                    socket.finish().await;
+                    // Closing with unread bytes would reset the connection, and the peer might lose the answer.
+                    socket.read_to_end().await;
+                }
             }
         })
         .await
@@ -130,7 +134,16 @@ impl Upstream {
 
     /// Answers as [`Upstream::echo`] does, over TLS.
     pub async fn secure_echo(config: ServerConfig) -> Self {
-        Self::serving_tls(config, move |socket, seen| serve(socket, echo::answer, seen)).await
+        Self::secure_with(config, echo::answer).await
+    }
+
+    /// Answers as `handler` says, over TLS.
+    pub async fn secure_with<F, R>(config: ServerConfig, handler: F) -> Self
+    where
+        F: Fn(http::Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = http::Response<Body>> + Send + 'static,
+    {
+        Self::serving_tls(config, move |socket, seen| serve(socket, handler.clone(), seen)).await
     }
 
     /// Hands every connection to `handler` once its TLS handshake is done.

@@ -64,7 +64,7 @@ impl Backend {
                         };
                         let proxy = proxy(&to, None)?;
                         let timeout = route.timeout.max(proxy.upstream.settings.response_timeout);
-                        let mirror = Mirror::new(proxy, mirror.share, timeout, &route.name, metrics, thread);
+                        let mirror = Mirror::new(proxy, mirror, timeout, &route.name, metrics, thread);
                         Some(Rc::new(mirror))
                     }
                 };

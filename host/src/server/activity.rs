@@ -323,6 +323,8 @@ mod tests {
         },
         drain: Duration::from_secs(30),
         handover: Duration::from_secs(300),
+        ready: Duration::ZERO,
+        reload: Duration::ZERO,
     };
 
     fn after(seconds: u64, activity: &Activity) -> Option<Order> {

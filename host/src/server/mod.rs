@@ -54,11 +54,6 @@ use crate::telemetry::Metrics;
 use crate::telemetry::access_log::Writer;
 use crate::upstream::{Tending, UpstreamState};
 
-/// How long a gateway that starts waits to know how its upstreams are doing, before it says that it is ready: one that
-/// never answers must not keep it from serving the others.
-const SETTLE_START: Duration = Duration::from_secs(5);
-/// The same for a new configuration, while the old one serves.
-const SETTLE_RELOAD: Duration = Duration::from_secs(2);
 /// What is found out sooner than this is not worth a line in the log.
 const SHORTLY: Duration = Duration::from_millis(250);
 
@@ -237,17 +232,19 @@ impl Server {
         let before = self.current();
         let is_new = |state: &&Arc<UpstreamState>| !before.upstreams.iter().any(|known| Arc::ptr_eq(known, state));
         let new: Vec<_> = gateway.upstreams.iter().filter(is_new).cloned().collect();
-        settled(&new, SETTLE_RELOAD).await;
+        settled(&new, gateway.config.server.timeouts.reload).await;
         self.tending.update(gateway.upstreams.clone());
         self.shared.current.store(Arc::new(gateway));
         self.shared.version.fetch_add(1, Ordering::Release);
     }
 
-    /// Waits until it is known how the upstreams are doing, for a while. True when it is.
+    /// Waits until it is known how the upstreams are doing, for a while: one that never answers must not keep the gateway from
+    /// serving the others. True when it is known.
     pub(crate) fn settled(&self) -> impl Future<Output = bool> + use<> {
         let gateway = self.current();
         async move {
-            if settled(&gateway.upstreams, SHORTLY).await {
+            let limit = gateway.config.server.timeouts.ready;
+            if settled(&gateway.upstreams, SHORTLY.min(limit)).await {
                 return true;
             }
             let waiting = gateway.upstreams.iter().filter(|upstream| !upstream.is_settled());
@@ -256,7 +253,7 @@ impl Server {
                 upstreams = waiting.join(", "),
                 "waiting until it is known how these are doing; /ready answers 503 meanwhile"
             );
-            settled(&gateway.upstreams, SETTLE_START).await
+            settled(&gateway.upstreams, limit).await
         }
     }
 

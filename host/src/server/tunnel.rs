@@ -51,9 +51,9 @@ impl Tunnel {
             idle: timeouts.upgrade_idle,
             stall: timeouts.stall,
         };
-        connection.worker.upgraded().add(1);
+        let upgraded = connection.worker.upgraded().hold();
         let (sent, received, ended) = join(client, target, limits, &connection.activity).await;
-        connection.worker.upgraded().sub(1);
+        drop(upgraded);
         self.completion.tunnelled(sent, received, ended);
     }
 }

@@ -146,6 +146,8 @@ mod tests {
         },
         drain: Duration::from_secs(30),
         handover: Duration::from_secs(300),
+        ready: Duration::ZERO,
+        reload: Duration::ZERO,
     };
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -200,11 +200,10 @@ impl Worker {
                     peer,
                     admission,
                 };
-                let worker = self.clone();
+                let open = self.open.hold();
                 tokio::task::spawn_local(async move {
-                    worker.open.add(1);
                     connection::serve(newcomer, transport).await;
-                    worker.open.sub(1);
+                    drop(open);
                 });
             }
             Err(full) => self.refused_by(full),

@@ -21,8 +21,24 @@ impl Counter {
             .store(self.0.load(Ordering::Relaxed).wrapping_sub(count), Ordering::Relaxed);
     }
 
+    /// Counts one for as long as what is given lives.
+    pub(crate) fn hold(&self) -> Held {
+        self.add(1);
+        Held(self.clone())
+    }
+
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One that is counted until it is dropped, on the thread whose counter it is.
+#[derive(Debug)]
+pub(crate) struct Held(Counter);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.sub(1);
     }
 }
 
@@ -67,6 +83,19 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ends_in_a_panic_is_counted_no_longer() {
+        let open = Counter::default();
+        let held = std::panic::AssertUnwindSafe(open.hold());
+        assert_eq!(open.get(), 1);
+        let ended = std::panic::catch_unwind(move || {
+            let _held = held;
+            panic!("the connection's task");
+        });
+        assert!(ended.is_err());
+        assert_eq!(open.get(), 0);
+    }
 
     #[test]
     fn a_duration_falls_into_the_first_bucket_that_holds_it() {

@@ -145,7 +145,7 @@ pub(crate) const CONTROL_THREAD: usize = usize::MAX;
 
 pub(crate) type Labels = Vec<(&'static str, Arc<str>)>;
 type Reading = Arc<dyn Fn() -> u64 + Send + Sync>;
-type Listing = Box<dyn Fn() -> Vec<(Labels, u64)> + Send + Sync>;
+type Listing = Arc<dyn Fn() -> Vec<(Labels, u64)> + Send + Sync>;
 /// By name and labels, then by thread.
 type Parts<T> = BTreeMap<&'static str, BTreeMap<Labels, BTreeMap<usize, T>>>;
 
@@ -153,7 +153,7 @@ type Parts<T> = BTreeMap<&'static str, BTreeMap<Labels, BTreeMap<usize, T>>>;
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Mutex<Families>>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Families {
     counters: Parts<Counter>,
     histograms: Parts<Histogram>,
@@ -189,7 +189,7 @@ impl Metrics {
 
     /// A gauge whose series are listed when somebody looks: targets come and go.
     pub(crate) fn listing(&self, name: &'static str, list: impl Fn() -> Vec<(Labels, u64)> + Send + Sync + 'static) {
-        self.families().listings.entry(name).or_default().push(Box::new(list));
+        self.families().listings.entry(name).or_default().push(Arc::new(list));
     }
 
     /// Shows a counter with 0 until a thread counts: `rate()` sees a first failure only as a step from 0 to 1.
@@ -212,13 +212,18 @@ impl Metrics {
         }
     }
 
-    /// Forgets all that was counted for a target that is gone. Threads that still have exchanges with it count on unseen.
-    pub(crate) fn forget_target(&self, upstream: &str, target: &str) {
+    /// Forgets all that was counted for an upstream or target that is gone, named by its labels. Threads that still have
+    /// exchanges with it count on unseen.
+    pub(crate) fn forget(&self, gone: &[(&str, &str)]) {
+        fn forget<T>(families: &mut BTreeMap<&'static str, BTreeMap<Labels, T>>, gone: &[(&str, &str)]) {
+            let has = |labels: &Labels, (name, value): &(&str, &str)| {
+                labels.iter().any(|(own, is)| own == name && **is == **value)
+            };
+            for series in families.values_mut() {
+                series.retain(|labels, _| !gone.iter().all(|label| has(labels, label)));
+            }
+        }
         let mut families = self.families();
-        let is_of = |labels: &Labels| {
-            let has = |name: &str, value: &str| labels.iter().any(|(own, is)| *own == name && **is == *value);
-            has("target", target) && has("upstream", upstream)
-        };
         let Families {
             counters,
             histograms,
@@ -227,16 +232,10 @@ impl Metrics {
             // Listed anew each time somebody looks.
             listings: _,
         } = &mut *families;
-        counters
-            .values_mut()
-            .chain(gauges.values_mut())
-            .for_each(|series| series.retain(|labels, _| !is_of(labels)));
-        histograms
-            .values_mut()
-            .for_each(|series| series.retain(|labels, _| !is_of(labels)));
-        readings
-            .values_mut()
-            .for_each(|series| series.retain(|labels, _| !is_of(labels)));
+        forget(counters, gone);
+        forget(histograms, gone);
+        forget(gauges, gone);
+        forget(readings, gone);
     }
 
     /// The text that Prometheus scrapes, in the OpenMetrics format.
@@ -271,7 +270,8 @@ struct Scrape(Metrics);
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let families = self.0.families();
+        // A copy, so that nobody who counts waits until all is written.
+        let families = self.0.families().clone();
         for (name, series) in &families.counters {
             let mut metric = encoder.encode_descriptor(name, help(name), None, MetricType::Counter)?;
             for (labels, parts) in series {
@@ -463,10 +463,29 @@ mod tests {
         count("users", "10.0.0.2:80");
         count("orders", "10.0.0.1:80");
 
-        metrics.forget_target("users", "10.0.0.1:80");
+        metrics.forget(&[("target", "10.0.0.1:80"), ("upstream", "users")]);
 
         let text = metrics.encode();
         assert_eq!(text.matches("portcullis_upstream_requests_total{").count(), 2, "{text}");
         assert!(!text.contains("target=\"10.0.0.1:80\",upstream=\"users\""), "{text}");
+
+        metrics.forget(&[("upstream", "users")]);
+        assert_eq!(
+            metrics.encode().matches("portcullis_upstream_requests_total{").count(),
+            1
+        );
+    }
+
+    #[test]
+    fn nobody_waits_for_who_reads_the_metrics() {
+        let metrics = Metrics::default();
+        let inside = metrics.clone();
+        metrics.reading(UPSTREAM_PANIC, Vec::new(), move || {
+            // Whoever counts meanwhile, on whichever thread.
+            let counting = inside.clone();
+            let counted = std::thread::spawn(move || counting.counter(0, RELOADS, Vec::new()).add(1));
+            u64::from(counted.join().is_ok())
+        });
+        assert!(metrics.encode().contains("portcullis_upstream_panic 1"));
     }
 }

@@ -109,6 +109,7 @@ mod tests {
     use super::*;
     use crate::config::resolved::HashKey;
     use crate::telemetry::metrics::Metrics;
+    use crate::upstream::connection_counters::Counting;
     use crate::upstream::tests::{settings, target};
     use crate::upstream::{InFlight, UpstreamState};
 
@@ -127,10 +128,11 @@ mod tests {
             .map(|(weight, port)| target(port, *weight))
             .collect();
         let state = UpstreamState::new(&Arc::new(settings(listed)), None);
-        let (listed, metrics) = (state.targets(), Metrics::default());
+        let counting = Counting::new(&Metrics::default(), 0, "users");
+        let listed = state.targets();
         listed
             .iter()
-            .map(|listed| Target::new(listed, &state, &metrics, 0))
+            .map(|listed| Target::new(listed, &state, &counting))
             .collect()
     }
 

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Alarm, Lease};
+use super::{Alarm, Lease, Verdict};
 use crate::body::{BodyError, ClientBodyState};
+use crate::grpc;
 use crate::server::hop_by_hop;
 use crate::server::incoming::is_malformed;
 
@@ -19,6 +20,7 @@ pub(crate) struct UpstreamBody {
     incoming: Incoming,
     lease: Option<Lease>,
     request: Option<Rc<ClientBodyState>>,
+    verdict: Option<Box<Verdict>>,
     limit: Duration,
     last: Option<Instant>,
     alarm: Alarm,
@@ -26,17 +28,19 @@ pub(crate) struct UpstreamBody {
 
 impl UpstreamBody {
     /// `request` is the state of the request's body, where it had one that streams: a connection whose request was not
-    /// sent to its end cannot serve another.
+    /// sent to its end cannot serve another. `verdict` hears how it went, where that is not known yet.
     pub(crate) fn new(
         incoming: Incoming,
         lease: Lease,
         request: Option<Rc<ClientBodyState>>,
+        verdict: Option<Box<Verdict>>,
         limit: Duration,
     ) -> UpstreamBody {
         let mut body = UpstreamBody {
             incoming,
             lease: Some(lease),
             request,
+            verdict,
             limit,
             last: None,
             alarm: Alarm::default(),
@@ -52,6 +56,9 @@ impl UpstreamBody {
             Poll::Pending => self.poll_stalled(cx),
             Poll::Ready(Some(Ok(frame))) => {
                 self.last = None;
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.went(grpc::is_unavailable(trailers));
+                }
                 // Nothing follows trailers, and whoever has them may not ask again.
                 if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.ended();
@@ -61,6 +68,7 @@ impl UpstreamBody {
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(%error, "upstream broke off in the middle of a response");
                 self.lease = None;
+                self.went(true);
                 Poll::Ready(Some(Err(if is_malformed(&error) {
                     BodyError::UpstreamMalformed
                 } else {
@@ -78,6 +86,7 @@ impl UpstreamBody {
         let last = *self.last.get_or_insert_with(Instant::now);
         self.alarm.poll(last + self.limit, cx).map(|()| {
             self.lease = None;
+            self.went(true);
             Some(Err(BodyError::UpstreamStalled))
         })
     }
@@ -90,7 +99,15 @@ impl UpstreamBody {
         self.incoming.size_hint()
     }
 
+    /// Tells how it went, the first time this is known.
+    fn went(&mut self, badly: bool) {
+        if let Some(verdict) = self.verdict.take() {
+            verdict.give(badly);
+        }
+    }
+
     fn ended(&mut self) {
+        self.went(false);
         let sent = self
             .request
             .as_ref()

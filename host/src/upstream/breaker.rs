@@ -1,6 +1,7 @@
 //! The circuit breaker: while an upstream fails too often nothing is sent to it.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::resolved;
@@ -9,7 +10,8 @@ use crate::config::units::Share;
 /// Counts the tries of all threads over a sliding window, and refuses more for a while once too many of them failed.
 ///
 /// It is closed until the share of errors is reached, then open for its time, and then half-open: a few probes are let
-/// through at once. When as many have been answered well it is closed again; one that fails opens it anew.
+/// through at once. When as many have been answered well it is closed again; one that fails opens it anew. Probes that take
+/// longer than it was open keep no others out.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     settings: resolved::Breaker,
@@ -19,9 +21,21 @@ pub(crate) struct Breaker {
     slots: [AtomicU64; SLOTS],
     /// Milliseconds from the beginning until it is half-open; 0 while it is closed.
     open_until: AtomicU64,
-    probing: AtomicU32,
+    /// How often it has been opened. What was let through before is news no more.
+    openings: AtomicU64,
+    /// Looked at by probes only, which are few.
+    probing: Mutex<Probing>,
+}
+
+/// How it goes while it is half-open.
+#[derive(Debug, Default)]
+struct Probing {
+    /// Which time of its kind it is: places are given out anew once it has lasted as long as the breaker was open.
+    round: u64,
+    /// Places of this round that are taken.
+    taken: u32,
     /// Probes answered well since it was open.
-    well: AtomicU32,
+    well: u32,
 }
 
 /// How a breaker stands.
@@ -37,9 +51,12 @@ const COUNT_BITS: u32 = 18;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
 /// One try that a breaker let through.
-pub(crate) struct Trial<'a> {
-    breaker: &'a Breaker,
-    probe: bool,
+pub(crate) struct Trial {
+    breaker: Arc<Breaker>,
+    /// How often it had been opened by then.
+    openings: u64,
+    /// The round that it has a place in, if it is a probe.
+    round: Option<u64>,
 }
 
 impl Breaker {
@@ -49,31 +66,45 @@ impl Breaker {
             begun: Instant::now(),
             slots: [const { AtomicU64::new(0) }; SLOTS],
             open_until: AtomicU64::new(0),
-            probing: AtomicU32::new(0),
-            well: AtomicU32::new(0),
+            openings: AtomicU64::new(0),
+            probing: Mutex::default(),
         }
     }
 
     /// Lets a try through, or says how long to wait.
-    pub(crate) fn enter(&self, now: Instant) -> Result<Trial<'_>, Duration> {
-        let probe = match self.stands(now) {
-            Stands::Closed => false,
+    pub(crate) fn enter(self: &Arc<Breaker>, now: Instant) -> Result<Trial, Duration> {
+        let openings = self.openings.load(Ordering::Acquire);
+        let round = match self.stands(now) {
+            Stands::Closed => None,
             Stands::Open => {
-                let left = self
-                    .open_until
-                    .load(Ordering::Acquire)
-                    .saturating_sub(self.milliseconds(now));
-                return Err(Duration::from_millis(left));
+                let until = self.open_until.load(Ordering::Acquire);
+                return Err(Duration::from_millis(until.saturating_sub(self.milliseconds(now))));
             }
-            Stands::HalfOpen => {
-                let more = |probing: u32| (probing < self.settings.probes).then_some(probing + 1);
-                let taken = self.probing.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-                // The probes decide, soon.
-                taken.map_err(|_| self.settings.open.min(Duration::from_secs(1)))?;
-                true
-            }
+            // The probes decide, soon.
+            Stands::HalfOpen => Some(self.place(now).ok_or(self.settings.open.min(Duration::from_secs(1)))?),
         };
-        Ok(Trial { breaker: self, probe })
+        Ok(Trial {
+            breaker: self.clone(),
+            openings,
+            round,
+        })
+    }
+
+    /// A place for one more probe: the round that it is of.
+    fn place(&self, now: Instant) -> Option<u64> {
+        let since = self
+            .milliseconds(now)
+            .saturating_sub(self.open_until.load(Ordering::Acquire));
+        let round = since / self.open_for();
+        let mut probing = self.probing();
+        if probing.round != round {
+            (probing.round, probing.taken) = (round, 0);
+        }
+        if probing.taken >= self.settings.probes {
+            return None;
+        }
+        probing.taken += 1;
+        Some(round)
     }
 
     pub(crate) fn stands(&self, now: Instant) -> Stands {
@@ -118,13 +149,22 @@ impl Breaker {
     }
 
     fn open(&self, now: Instant) {
-        self.well.store(0, Ordering::Release);
+        *self.probing() = Probing::default();
         for slot in &self.slots {
             slot.store(0, Ordering::Release);
         }
-        let open = u64::try_from(self.settings.open.as_millis()).unwrap_or(u64::MAX);
-        let until = self.milliseconds(now).saturating_add(open.max(1));
+        let until = self.milliseconds(now).saturating_add(self.open_for());
+        self.openings.fetch_add(1, Ordering::AcqRel);
         self.open_until.store(until, Ordering::Release);
+    }
+
+    fn probing(&self) -> MutexGuard<'_, Probing> {
+        self.probing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// In milliseconds.
+    fn open_for(&self) -> u64 {
+        u64::try_from(self.settings.open.as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
     /// Which part of all time it is, from 1 on.
@@ -140,27 +180,41 @@ impl Breaker {
     }
 }
 
-impl Trial<'_> {
+impl Trial {
     /// How it went. A trial that is dropped without a word, since its client has gone, says nothing about the upstream.
     pub(crate) fn ended(self, failed: bool, now: Instant) {
-        let breaker = self.breaker;
-        if !self.probe {
-            // What was sent before it opened is not news.
-            if breaker.stands(now) == Stands::Closed {
-                breaker.record(failed, now);
-            }
-        } else if failed {
-            breaker.open(now);
-        } else if breaker.well.fetch_add(1, Ordering::AcqRel) + 1 >= breaker.settings.probes {
-            breaker.open_until.store(0, Ordering::Release);
+        let breaker = &*self.breaker;
+        if !self.is_news() {
+            return;
         }
+        match breaker.stands(now) {
+            Stands::Closed => breaker.record(failed, now),
+            Stands::HalfOpen if failed => breaker.open(now),
+            Stands::HalfOpen => {
+                let mut probing = breaker.probing();
+                probing.well += 1;
+                if probing.well >= breaker.settings.probes {
+                    *probing = Probing::default();
+                    breaker.open_until.store(0, Ordering::Release);
+                }
+            }
+            Stands::Open => {}
+        }
+    }
+
+    /// Whether the breaker has not been opened since.
+    fn is_news(&self) -> bool {
+        self.breaker.openings.load(Ordering::Acquire) == self.openings
     }
 }
 
-impl Drop for Trial<'_> {
+impl Drop for Trial {
     fn drop(&mut self) {
-        if self.probe {
-            self.breaker.probing.fetch_sub(1, Ordering::AcqRel);
+        if self.round.is_some() && self.is_news() {
+            let mut probing = self.breaker.probing();
+            if Some(probing.round) == self.round {
+                probing.taken = probing.taken.saturating_sub(1);
+            }
         }
     }
 }
@@ -177,19 +231,19 @@ fn unpack(packed: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
 
-    fn breaker() -> Breaker {
-        Breaker::new(resolved::Breaker {
+    fn breaker() -> Arc<Breaker> {
+        Arc::new(Breaker::new(resolved::Breaker {
             least: 10,
             probes: 2,
             ..resolved::Breaker::default()
-        })
+        }))
     }
 
     fn after(breaker: &Breaker, milliseconds: u64) -> Instant {
         breaker.begun + Duration::from_millis(milliseconds)
     }
 
-    fn tries(breaker: &Breaker, milliseconds: u64, well: usize, badly: usize) {
+    fn tries(breaker: &Arc<Breaker>, milliseconds: u64, well: usize, badly: usize) {
         let now = after(breaker, milliseconds);
         for failed in std::iter::repeat_n(false, well).chain(std::iter::repeat_n(true, badly)) {
             if let Ok(trial) = breaker.enter(now) {
@@ -256,6 +310,44 @@ mod tests {
             assert!(breaker.enter(now).is_ok());
         }
         assert_eq!(breaker.stands(now), Stands::HalfOpen);
+    }
+
+    #[test]
+    fn probes_that_hang_keep_others_out_no_longer_than_it_was_open() {
+        let breaker = breaker();
+        tries(&breaker, 0, 0, 10);
+        let enter = |milliseconds| breaker.enter(after(&breaker, milliseconds));
+        let hanging = [enter(5_000).ok().unwrap(), enter(5_000).ok().unwrap()];
+        assert!(enter(9_999).is_err());
+        let second = enter(10_000).ok().unwrap();
+        drop(hanging);
+        let third = enter(10_000).ok().unwrap();
+        assert!(enter(10_000).is_err(), "their places were of another round");
+        second.ended(false, after(&breaker, 10_001));
+        third.ended(false, after(&breaker, 10_001));
+        assert_eq!(breaker.stands(after(&breaker, 10_001)), Stands::Closed);
+    }
+
+    #[test]
+    fn what_was_sent_before_it_opened_is_no_news_afterwards() {
+        let breaker = breaker();
+        let early: Vec<_> = (0..10)
+            .map(|_| breaker.enter(after(&breaker, 0)).ok().unwrap())
+            .collect();
+        tries(&breaker, 0, 0, 10);
+        let hanging = breaker.enter(after(&breaker, 5_000)).ok().unwrap();
+        tries(&breaker, 5_000, 0, 1);
+        tries(&breaker, 10_000, 2, 0);
+        let now = after(&breaker, 10_000);
+        assert_eq!(breaker.stands(now), Stands::Closed);
+
+        for trial in early.into_iter().chain([hanging]) {
+            trial.ended(true, now);
+        }
+
+        assert_eq!(breaker.stands(now), Stands::Closed);
+        tries(&breaker, 10_000, 0, 9);
+        assert_eq!(breaker.stands(now), Stands::Closed, "none of them was counted");
     }
 
     #[test]

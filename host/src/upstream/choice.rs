@@ -7,12 +7,12 @@ use rustc_hash::FxHashMap;
 
 use super::affinity::Affinity;
 use super::balance::Balancer;
+use super::connection_counters::Counting;
 use super::groups::{Standing, groups};
 use super::state::Listed;
 use super::target_state::now;
 use super::{Target, UpstreamState};
 use crate::config::resolved;
-use crate::telemetry::metrics::Metrics;
 
 /// The targets that may be chosen.
 pub(super) struct Choice {
@@ -34,15 +34,14 @@ struct Group {
 
 impl Choice {
     /// The choice as things are now. Targets that are known already are the same ones, with their connections.
-    pub(super) fn new(state: &Arc<UpstreamState>, known: &[Rc<Target>], metrics: &Metrics, thread: usize) -> Choice {
+    pub(super) fn new(state: &Arc<UpstreamState>, known: &[Rc<Target>], counting: &Counting) -> Choice {
         let (listed, settings) = (state.targets(), &state.settings);
         let targets = listed.iter().map(|listed| {
             let same = known.iter().find(|known| Arc::ptr_eq(&known.state, &listed.state));
             if let Some(known) = same {
                 known.adopt(listed, state);
             }
-            same.cloned()
-                .unwrap_or_else(|| Target::new(listed, state, metrics, thread))
+            same.cloned().unwrap_or_else(|| Target::new(listed, state, counting))
         });
         let targets: Vec<Rc<Target>> = targets.collect();
         let mut up_to = 0.0;
@@ -125,10 +124,11 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
+    use crate::telemetry::metrics::Metrics;
     use crate::upstream::tests::{settings, target};
 
     fn choice(state: &Arc<UpstreamState>) -> Choice {
-        Choice::new(state, &[], &Metrics::default(), 0)
+        Choice::new(state, &[], &Counting::new(&Metrics::default(), 0, "users"))
     }
 
     /// How often each port is chosen in a thousand requests.

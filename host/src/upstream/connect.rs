@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::addresses::Addresses;
 use super::connection::{Connection, Http1, Http2};
+use super::interim::Interim;
 use super::last_head::{LastHead, TargetIo};
 use super::life::Life;
 use super::pool::Freed;
@@ -39,15 +40,18 @@ pub(crate) enum ConnectError {
 }
 
 impl ConnectError {
-    /// Its word in metrics.
-    pub(crate) fn reason(&self) -> &'static str {
+    /// Its words in metrics, in the order of [`place`](ConnectError::place).
+    pub(super) const REASONS: [&str; 6] = ["refused", "unresolved", "timeout", "tls", "handshake", "busy"];
+
+    /// Which of these it is.
+    pub(super) fn place(&self) -> usize {
         match self {
-            ConnectError::Refused(_) => "refused",
-            ConnectError::Unresolved => "unresolved",
-            ConnectError::Timeout => "timeout",
-            ConnectError::Tls(_) => "tls",
-            ConnectError::Handshake(_) => "handshake",
-            ConnectError::Busy => "busy",
+            ConnectError::Refused(_) => 0,
+            ConnectError::Unresolved => 1,
+            ConnectError::Timeout => 2,
+            ConnectError::Tls(_) => 3,
+            ConnectError::Handshake(_) => 4,
+            ConnectError::Busy => 5,
         }
     }
 }
@@ -127,10 +131,12 @@ async fn speak(reached: Reached, life: Rc<Life>, freed: Rc<Freed>, secure: bool)
         .max_header_size(HEAD_SIZE)
         .max_buf_size(BUFFER);
     let head = Rc::<LastHead>::default();
+    let interim = Rc::<Interim>::default();
     let io = TargetIo {
         socket: io,
         head: head.clone(),
+        interim: interim.clone(),
     };
     let (sender, connection) = builder.handshake::<_, Body>(io).await?;
-    Ok(Connection::Http1(Http1::run(sender, connection, head, life)))
+    Ok(Connection::Http1(Http1::run(sender, connection, head, interim, life)))
 }

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use super::Released;
+use super::interim::Interim;
 use super::last_head::{LastHead, TargetIo};
 use super::life::{EndedBy, Life};
 use super::pool::Freed;
@@ -34,6 +35,7 @@ pub(crate) enum Connection {
 pub(crate) struct Http1 {
     sender: http1::SendRequest<Body>,
     head: Rc<LastHead>,
+    interim: Rc<Interim>,
     life: Rc<Life>,
     /// Hands the socket over when the connection goes on in another protocol.
     released: Option<oneshot::Receiver<Released>>,
@@ -162,6 +164,7 @@ impl Connection {
         match self {
             Connection::Http1(connection) => {
                 connection.life.serves();
+                connection.interim.expect();
                 Either::Left(connection.sender.try_send_request(request))
             }
             Connection::Http2(connection) => {
@@ -185,6 +188,7 @@ impl Http1 {
         sender: http1::SendRequest<Body>,
         mut connection: http1::Connection<TargetIo<TokioIo<Socket>>, Body>,
         head: Rc<LastHead>,
+        interim: Rc<Interim>,
         life: Rc<Life>,
     ) -> Http1 {
         let its_life = life.clone();
@@ -202,6 +206,7 @@ impl Http1 {
         Http1 {
             sender,
             head,
+            interim,
             life,
             released: Some(released),
         }

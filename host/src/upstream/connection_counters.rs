@@ -1,5 +1,6 @@
 //! What is counted of the connections to an upstream.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::connect::ConnectError;
@@ -10,34 +11,46 @@ use crate::telemetry::metrics::{
 };
 use crate::telemetry::{Counter, Histogram};
 
+/// Where one thread counts for one upstream.
+pub(super) struct Counting {
+    pub(super) metrics: Metrics,
+    pub(super) thread: usize,
+    /// Of all targets together.
+    pub(super) connections: Rc<ConnectionCounters>,
+}
+
 /// What one thread counts of the connections to one upstream.
 pub(crate) struct ConnectionCounters {
-    metrics: Metrics,
-    thread: usize,
-    upstream: String,
     opened: Counter,
     reused: Counter,
     closed: [Counter; EndedBy::ALL.len()],
+    failed: [Counter; ConnectError::REASONS.len()],
     durations: Histogram,
 }
 
-impl ConnectionCounters {
-    pub(super) fn new(metrics: &Metrics, thread: usize, upstream: &str) -> ConnectionCounters {
+impl Counting {
+    pub(super) fn new(metrics: &Metrics, thread: usize, upstream: &str) -> Counting {
         let labels = || vec![("upstream", upstream.into())];
-        ConnectionCounters {
-            metrics: metrics.clone(),
-            thread,
-            upstream: upstream.to_owned(),
+        let reason = |name, reason: &str| {
+            let labels = vec![("reason", reason.into()), ("upstream", upstream.into())];
+            metrics.counter(thread, name, labels)
+        };
+        let connections = ConnectionCounters {
             opened: metrics.counter(thread, UPSTREAM_CONNECTIONS_OPENED, labels()),
             reused: metrics.counter(thread, UPSTREAM_CONNECTIONS_REUSED, labels()),
-            closed: EndedBy::ALL.map(|by| {
-                let labels = vec![("reason", by.as_str().into()), ("upstream", upstream.into())];
-                metrics.counter(thread, UPSTREAM_CONNECTIONS_CLOSED, labels)
-            }),
+            closed: EndedBy::ALL.map(|by| reason(UPSTREAM_CONNECTIONS_CLOSED, by.as_str())),
+            failed: ConnectError::REASONS.map(|word| reason(UPSTREAM_CONNECT_FAILURES, word)),
             durations: metrics.histogram(thread, UPSTREAM_CONNECT_DURATION, labels()),
+        };
+        Counting {
+            metrics: metrics.clone(),
+            thread,
+            connections: Rc::new(connections),
         }
     }
+}
 
+impl ConnectionCounters {
     /// A connection was made, in this time.
     pub(super) fn opened(&self, took: Duration) {
         self.opened.add(1);
@@ -46,13 +59,7 @@ impl ConnectionCounters {
 
     /// No connection was made.
     pub(super) fn failed(&self, error: &ConnectError) {
-        let labels = vec![
-            ("reason", error.reason().into()),
-            ("upstream", self.upstream.as_str().into()),
-        ];
-        self.metrics
-            .counter(self.thread, UPSTREAM_CONNECT_FAILURES, labels)
-            .add(1);
+        self.failed[error.place()].add(1);
     }
 
     /// A request is sent over a connection that has served before.

@@ -30,10 +30,11 @@ const SPARE: f64 = 1.4;
 /// Load goes to the first group as far as that can take it, and what is left over to the next. Where all together cannot
 /// take it, each takes more than it should, and one with a smaller share of its targets available than `panic` uses all
 /// of them: it is better to try them than to put everything on the last ones. A target is never used before its first
-/// probe has passed.
+/// probe has passed, and counts for nothing before its first probe.
 pub(super) fn groups(targets: &[Standing], panic: Share) -> Vec<Group> {
     let mut ranks: BTreeMap<Rank, Vec<usize>> = BTreeMap::new();
-    for (place, (rank, _)) in targets.iter().enumerate() {
+    let known = |(_, (_, fitness)): &(usize, &Standing)| *fitness != Fitness::Unknown;
+    for (place, (rank, _)) in targets.iter().enumerate().filter(known) {
         ranks.entry(*rank).or_default().push(place);
     }
     let all: Vec<Vec<usize>> = ranks.into_values().collect();
@@ -41,7 +42,7 @@ pub(super) fn groups(targets: &[Standing], panic: Share) -> Vec<Group> {
         let fits = |place: &&usize| match targets[**place].1 {
             Fitness::Available => true,
             Fitness::Unfit => unfit,
-            Fitness::Unproven => false,
+            Fitness::Unproven | Fitness::Unknown => false,
         };
         group.iter().filter(fits).copied().collect()
     };
@@ -141,6 +142,14 @@ mod tests {
         assert_eq!(loads(some(FIRST, 10, 0, Fitness::Unfit), HALF), [(100, 10, true)]);
         assert_eq!(loads(some(FIRST, 10, 4, Fitness::Unproven), HALF), [(100, 4, false)]);
         assert_eq!(loads(some(FIRST, 10, 0, Fitness::Unproven), HALF), []);
+    }
+
+    #[test]
+    fn a_target_that_was_never_asked_moves_no_load() {
+        let all = |rest| some(FIRST, 10, 3, rest).chain(some(SECOND, 3, 3, Fitness::Unfit));
+        assert_eq!(loads(all(Fitness::Unknown), HALF), [(100, 3, false), (0, 3, false)]);
+        assert_eq!(loads(all(Fitness::Unproven), HALF), [(42, 3, false), (58, 3, false)]);
+        assert_eq!(loads(some(FIRST, 10, 0, Fitness::Unknown), HALF), []);
     }
 
     #[test]

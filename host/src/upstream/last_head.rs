@@ -11,7 +11,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+
+use super::interim::Interim;
 
 /// Bytes that a connection keeps for its heads: most are smaller.
 const KEPT: usize = 4096;
@@ -68,15 +70,28 @@ fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
 }
 
-/// The socket of an HTTP/1 connection to a target, with the head that went out by it last.
+/// The socket of an HTTP/1 connection to a target, with the head that went out by it last, and the answers that came before
+/// the final one.
 pub(crate) struct TargetIo<S> {
     pub(crate) socket: S,
     pub(crate) head: Rc<LastHead>,
+    pub(super) interim: Rc<Interim>,
 }
 
 impl<S: Read + Unpin> Read for TargetIo<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let io = self.get_mut();
+        if !io.interim.is_expected() {
+            return Pin::new(&mut io.socket).poll_read(cx, buf);
+        }
+        // SAFETY: a `ReadBuf` only ever initialises what it is given, so the cursor's bytes stay as initialised as they were.
+        let mut read = ReadBuf::uninit(unsafe { buf.as_mut() });
+        ready!(Pin::new(&mut io.socket).poll_read(cx, read.unfilled()))?;
+        let filled = read.filled().len();
+        io.interim.follow(read.filled())?;
+        // SAFETY: these bytes lie at the beginning of the cursor, and the socket has just written them.
+        unsafe { buf.advance(filled) };
+        Poll::Ready(Ok(()))
     }
 }
 

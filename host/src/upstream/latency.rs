@@ -42,6 +42,13 @@ impl Latency {
         self.took(duration.max(FAILURE), now);
     }
 
+    /// There is no answer yet, after so long.
+    pub(super) fn takes_longer(&self, duration: Duration, now: Instant) {
+        if duration.as_secs_f64() > self.expected(0, now) {
+            self.took(duration, now);
+        }
+    }
+
     /// How long one more request would take, as far as can be told.
     pub(super) fn expected(&self, in_flight: usize, now: Instant) -> f64 {
         let average = self.at.get().map_or(0.0, |at| self.seconds.get() * kept(at, now));
@@ -82,6 +89,16 @@ mod tests {
         let (latency, now) = (Latency::default(), Instant::now());
         latency.failed(Duration::from_micros(50), now);
         assert_eq!(latency.expected(0, now), 1.0);
+    }
+
+    #[test]
+    fn an_answer_that_was_not_waited_for_makes_a_target_slower_and_never_faster() {
+        let (latency, now) = (Latency::default(), Instant::now());
+        latency.takes_longer(Duration::from_millis(100), now);
+        assert_eq!(latency.expected(0, now), 0.1);
+        latency.took(Duration::from_millis(500), now);
+        latency.takes_longer(Duration::from_millis(100), now + Duration::from_millis(1));
+        assert!(latency.expected(0, now) > 0.4);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod ejection;
 mod groups;
 mod health;
 mod in_vain;
+mod interim;
 mod last_head;
 mod latency;
 mod life;
@@ -37,9 +38,11 @@ mod state;
 mod sticky;
 mod target;
 mod target_state;
+mod tasks;
 mod tending;
 pub(crate) mod tls;
 mod upgraded;
+mod verdict;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -49,11 +52,13 @@ use std::time::Instant;
 pub(crate) use self::affinity::Affinity;
 pub(crate) use self::alarm::Alarm;
 pub(crate) use self::body::UpstreamBody;
-pub(crate) use self::breaker::{Breaker, Stands};
+pub(crate) use self::breaker::{Breaker, Trial};
 use self::choice::Choice;
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::connection::Kept;
+use self::connection_counters::Counting;
 pub(crate) use self::in_vain::{was_closed, was_refused};
+pub(crate) use self::interim::are_too_many;
 pub(crate) use self::load::{Load, Permit};
 pub(crate) use self::pool::Lease;
 pub(crate) use self::proxy_header::Ends;
@@ -62,6 +67,7 @@ pub(crate) use self::state::UpstreamState;
 pub(crate) use self::target::{Asked, InFlight, Target};
 pub(crate) use self::tending::Tending;
 pub(crate) use self::upgraded::{Duplex, Released, Upgraded};
+pub(crate) use self::verdict::Verdict;
 use crate::config::resolved;
 use crate::pipeline::Exchange;
 use crate::telemetry::metrics::Metrics;
@@ -75,8 +81,7 @@ pub(crate) struct Upstream {
     /// The version of the state that the choice was made of.
     version: Cell<u64>,
     choice: RefCell<Choice>,
-    metrics: Metrics,
-    thread: usize,
+    counting: Counting,
 }
 
 impl Upstream {
@@ -89,15 +94,14 @@ impl Upstream {
     ) -> Rc<Upstream> {
         let known = previous.filter(|previous| previous.settings.connections == state.settings.connections);
         let known = known.map_or_else(Vec::new, |known| known.choice.borrow().targets.clone());
-        let version = state.version();
+        let (version, counting) = (state.version(), Counting::new(metrics, thread, &state.settings.name));
         Rc::new(Upstream {
             settings: state.settings.clone(),
             retry_budget: Rc::new(RetryBudget::new(&state.settings.resilience.retry)),
             state: state.clone(),
             version: Cell::new(version),
-            choice: RefCell::new(Choice::new(state, &known, metrics, thread)),
-            metrics: metrics.clone(),
-            thread,
+            choice: RefCell::new(Choice::new(state, &known, &counting)),
+            counting,
         })
     }
 
@@ -112,7 +116,7 @@ impl Upstream {
     }
 
     /// What says whether anything may be sent at all.
-    pub(crate) fn breaker(&self) -> Option<&Breaker> {
+    pub(crate) fn breaker(&self) -> Option<&Arc<Breaker>> {
         self.state.breaker.as_ref()
     }
 
@@ -147,7 +151,7 @@ impl Upstream {
     fn refresh(&self) {
         let version = self.state.version();
         if version != self.version.get() {
-            let choice = Choice::new(&self.state, &self.choice.borrow().targets, &self.metrics, self.thread);
+            let choice = Choice::new(&self.state, &self.choice.borrow().targets, &self.counting);
             *self.choice.borrow_mut() = choice;
             self.version.set(version);
         }

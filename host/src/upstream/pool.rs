@@ -53,6 +53,27 @@ struct Shared {
     connection: Http2,
     /// When it was first found without any request.
     since: Cell<Option<Instant>>,
+    /// When it last began to rest: it takes no more requests, so that its place goes to another thread once it has none.
+    rested: Cell<Option<Instant>>,
+}
+
+/// How long a connection that others wait for takes no more requests. Long streams do not end in that time, and nobody gains
+/// anything by it: then it goes on, and is left alone for a while.
+const REST: Duration = Duration::from_secs(1);
+const UNTIL_NEXT_REST: Duration = Duration::from_secs(10);
+
+impl Shared {
+    fn rests(&self, now: Instant) -> bool {
+        self.rested.get().is_some_and(|began| now < began + REST)
+    }
+
+    fn may_rest(&self, now: Instant) -> bool {
+        self.rested.get().is_none_or(|began| now >= began + UNTIL_NEXT_REST)
+    }
+
+    fn has_room(&self, now: Instant) -> bool {
+        !self.rests(now) && self.connection.has_room()
+    }
 }
 
 /// Wakes those who wait for a connection of this thread, in the order they came.
@@ -130,6 +151,16 @@ impl TargetPool {
             shared.since.set(Some(since));
             stays(shared.connection.life(), since)
         });
+        let shared = self.shared.borrow();
+        if wanted > 0 && !shared.iter().any(|shared| shared.rests(now)) {
+            // While request follows upon request on it, its place would never be free.
+            if let Some(busy) = shared.iter().find(|shared| shared.may_rest(now)) {
+                busy.rested.set(Some(now));
+            }
+        }
+        if shared.iter().any(|shared| shared.has_room(now)) {
+            self.freed.all();
+        }
     }
 
     /// A connection that may serve one more request, or could once it has settled.
@@ -159,7 +190,7 @@ impl TargetPool {
             }
             !connection.is_closed() && !connection.life().is_over(now)
         });
-        let free = shared.iter().find(|shared| shared.connection.has_room())?;
+        let free = shared.iter().find(|shared| shared.has_room(now))?;
         free.since.set(None);
         Some(Connection::Http2(free.connection.share()))
     }
@@ -415,10 +446,10 @@ impl TargetPool {
         let first = Connection::Http2(base.share());
         if self.keep > 0 && !self.private {
             self.multiplexes.set(true);
-            let since = Cell::new(None);
             self.shared.borrow_mut().push(Shared {
                 connection: base,
-                since,
+                since: Cell::new(None),
+                rested: Cell::new(None),
             });
         }
         first

@@ -54,6 +54,11 @@ impl RetryBudget {
         self.tokens.set(left.unwrap_or(tokens));
         left.is_some()
     }
+
+    /// Puts one back: the request was not repeated after all.
+    pub(crate) fn give_back(&self) {
+        self.tokens.set((self.tokens.get() + TOKEN).min(self.most));
+    }
 }
 
 #[cfg(test)]

@@ -22,8 +22,10 @@ use crate::config::resolved::{self, Target};
 #[derive(Debug)]
 pub(crate) struct UpstreamState {
     pub(crate) settings: Arc<resolved::Upstream>,
+    /// Whether probes are other ones than before the reload, so that the first one of each target decides alone.
+    pub(super) probes_anew: bool,
     /// None where there is to be none.
-    pub(crate) breaker: Option<Breaker>,
+    pub(crate) breaker: Option<Arc<Breaker>>,
     pub(crate) load: Arc<Load>,
     targets: ArcSwap<Vec<Listed>>,
     version: AtomicU64,
@@ -65,8 +67,8 @@ impl UpstreamState {
             Some(_) => known.to_vec(),
             None => list(settings, settings.targets.clone(), known),
         };
-        if let Some(previous) = previous.filter(|previous| previous.settings.health != settings.health) {
-            begin_probes_anew(previous, &targets);
+        if previous.is_some_and(|previous| previous.settings.health.is_none()) {
+            keep_in_use(known, &targets);
         }
         let awaited = [
             (Awaited::Probes, settings.health.is_some()),
@@ -77,7 +79,11 @@ impl UpstreamState {
         let awaited = awaited.fold(0, |bits, (what, _)| bits | *what as u8);
         Arc::new(UpstreamState {
             settings: settings.clone(),
-            breaker: settings.resilience.breaker.map(Breaker::new),
+            probes_anew: previous.is_some_and(|previous| previous.settings.health != settings.health),
+            breaker: settings
+                .resilience
+                .breaker
+                .map(|settings| Arc::new(Breaker::new(settings))),
             // What is under way ends under the new settings.
             load: previous.map(|previous| previous.load.clone()).unwrap_or_default(),
             targets: ArcSwap::from_pointee(targets),
@@ -198,15 +204,11 @@ fn are_resolved(targets: &[Listed]) -> bool {
     targets.iter().all(|listed| listed.state.addresses.are_known())
 }
 
-/// The next probe of each target decides alone, since it is another one. Until then those in use stay in use.
-fn begin_probes_anew(previous: &UpstreamState, targets: &[Listed]) {
-    let known = previous.targets();
-    let known = known.iter().map(|known| &known.state);
-    for state in known.filter(|state| targets.iter().any(|listed| Arc::ptr_eq(&listed.state, state))) {
-        if previous.settings.health.is_none() {
-            state.set_health(Health::Healthy);
-        }
-        state.undecided.store(true, Ordering::Relaxed);
+/// Targets that have served without probes stay in use until the first one has decided. Who has no probes does not notice.
+fn keep_in_use(known: &[Listed], targets: &[Listed]) {
+    let stays = |known: &&Listed| targets.iter().any(|listed| Arc::ptr_eq(&listed.state, &known.state));
+    for listed in known.iter().filter(stays) {
+        listed.state.set_health(Health::Healthy);
     }
 }
 
@@ -232,6 +234,7 @@ mod tests {
     fn the_same_targets_again_are_no_change() {
         let state = UpstreamState::new(&Arc::new(settings(vec![target(1, 1)])), None);
         state.publish(vec![target(1, 1)]);
+        state.publish(vec![target(1, 1), target(1, 1)]);
         assert_eq!(state.version(), 1);
     }
 
@@ -241,14 +244,10 @@ mod tests {
         let mut probed = settings(vec![target(1, 1), target(2, 1)]);
         probed.health = Some(Settings::of(Probe::Tcp));
 
-        let after = UpstreamState::new(&Arc::new(probed), Some(&plain)).targets();
+        let after = UpstreamState::new(&Arc::new(probed), Some(&plain));
 
-        let known = |place: usize| {
-            (
-                after[place].state.health(),
-                after[place].state.undecided.load(Ordering::Relaxed),
-            )
-        };
-        assert_eq!((known(0), known(1)), ((Health::Healthy, true), (Health::New, true)));
+        assert!(after.probes_anew);
+        let health = |place: usize| after.targets()[place].state.health();
+        assert_eq!((health(0), health(1)), (Health::Healthy, Health::New));
     }
 }

@@ -6,19 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
-
 use super::connect::ConnectError;
-use super::connection_counters::ConnectionCounters;
+use super::connection_counters::{ConnectionCounters, Counting};
 use super::latency::Latency;
 use super::pool::TargetPool;
 use super::state::{Listed, UpstreamState};
 use super::sticky;
 use super::target_state::TargetState;
 use crate::config::resolved::{self, Address, Balance};
-use crate::rejection::Rejection;
 use crate::telemetry::Counter;
-use crate::telemetry::metrics::{Metrics, UPSTREAM_EJECTIONS, UPSTREAM_REQUESTS};
+use crate::telemetry::metrics::{UPSTREAM_EJECTIONS, UPSTREAM_REQUESTS};
 
 /// One target as one thread uses it: its own connections, its own counts. It is gone when its upstream no longer lists it
 /// and the last exchange with it has ended.
@@ -45,6 +42,7 @@ pub(crate) struct Target {
     upstream: RefCell<Arc<UpstreamState>>,
     answered: Counter,
     failed: Counter,
+    outpaced: Counter,
     ejected: Counter,
 }
 
@@ -52,13 +50,14 @@ pub(crate) struct Target {
 const WARN_AGAIN: Duration = Duration::from_secs(10);
 
 impl Target {
-    pub(super) fn new(listed: &Listed, upstream: &Arc<UpstreamState>, metrics: &Metrics, thread: usize) -> Rc<Target> {
+    pub(super) fn new(listed: &Listed, upstream: &Arc<UpstreamState>, counting: &Counting) -> Rc<Target> {
+        let Counting { metrics, thread, .. } = counting;
         let (name, settings) = (listed.state.name.clone(), &upstream.settings);
         let labels = || vec![("target", name.clone()), ("upstream", settings.name.as_str().into())];
         let requests = |result: &str| {
             let mut labels = labels();
             labels.insert(0, ("result", result.into()));
-            metrics.counter(thread, UPSTREAM_REQUESTS, labels)
+            metrics.counter(*thread, UPSTREAM_REQUESTS, labels)
         };
         let target = Target {
             address: listed.target.address.clone(),
@@ -66,11 +65,12 @@ impl Target {
             active: Cell::new(0),
             pool: TargetPool::new(&settings.connections, listed.state.slots(&settings.connections)),
             settings: settings.clone(),
-            connections: Rc::new(ConnectionCounters::new(metrics, thread, &settings.name)),
+            connections: counting.connections.clone(),
             warned: Cell::new(None),
             answered: requests("ok"),
             failed: requests("failed"),
-            ejected: metrics.counter(thread, UPSTREAM_EJECTIONS, labels()),
+            outpaced: requests("outpaced"),
+            ejected: metrics.counter(*thread, UPSTREAM_EJECTIONS, labels()),
             state: listed.state.clone(),
             // Threads begin at different targets, or all would send their first request to the same one.
             credit: Cell::new(i64::from(fastrand::u32(0..=listed.target.weight * 100))),
@@ -104,13 +104,17 @@ impl Target {
         Asked(self.is_timed.get().then(Instant::now))
     }
 
-    /// It has answered with this status.
-    pub(crate) fn answered(&self, status: StatusCode, asked: Asked) {
+    /// It has answered. How well is [another matter](Target::did).
+    pub(crate) fn answered(&self, asked: Asked) {
         self.answered.add(1);
         if let Some(asked) = asked.0 {
             self.latency.took(asked.elapsed(), Instant::now());
         }
-        if status.is_server_error() {
+    }
+
+    /// What it has answered is a failure, or is none.
+    pub(crate) fn did(&self, fail: bool) {
+        if fail {
             self.count_failure();
         } else if self.state.failures.load(Ordering::Relaxed) != 0 {
             self.state.failures.store(0, Ordering::Relaxed);
@@ -130,15 +134,20 @@ impl Target {
     }
 
     /// It could not be reached, or gave no answer that could be used.
-    pub(crate) fn failed(&self, why: &Rejection, asked: Asked) {
+    pub(crate) fn failed(&self, asked: Asked) {
         self.failed.add(1);
-        if !why.blames_target() {
-            return;
-        }
         if let Some(asked) = asked.0 {
             self.latency.failed(asked.elapsed(), Instant::now());
         }
         self.count_failure();
+    }
+
+    /// Another target has answered before it could: all that is known is that it takes longer.
+    pub(crate) fn outpaced(&self, asked: Asked) {
+        self.outpaced.add(1);
+        if let Some(asked) = asked.0 {
+            self.latency.takes_longer(asked.elapsed(), Instant::now());
+        }
     }
 
     /// There was no answer, and it is not to blame.

@@ -1,6 +1,6 @@
 //! What all threads know of one target.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -16,8 +16,6 @@ pub(crate) struct TargetState {
     /// Where it is reached.
     pub(crate) addresses: Addresses,
     health: AtomicU8,
-    /// Whether the next probe decides alone: there has been none, or none with the present settings.
-    pub(super) undecided: AtomicBool,
     /// Whether it has been there from the beginning: then its first request is no reason to be careful.
     pub(super) from_start: bool,
     /// Failures in a row, over all threads.
@@ -56,8 +54,10 @@ pub(crate) enum Fitness {
     Available,
     /// Nothing, unless too few others are available.
     Unfit,
-    /// Nothing at all: no probe has passed yet.
+    /// Nothing at all: no probe has passed so far.
     Unproven,
+    /// Nothing yet: there was no probe. It is not missed either, since it has never taken load.
+    Unknown,
 }
 
 impl TargetState {
@@ -67,7 +67,6 @@ impl TargetState {
             name: target.address.to_string().into(),
             addresses: Addresses::of(&target.address),
             health: AtomicU8::new(Health::New as u8),
-            undecided: AtomicBool::new(true),
             from_start,
             failures: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
@@ -111,7 +110,8 @@ impl TargetState {
     /// What it may be used for.
     pub(super) fn fitness(&self, settings: &resolved::Upstream, now: u64) -> Fitness {
         match self.health() {
-            Health::New | Health::Refused if settings.health.is_some() => Fitness::Unproven,
+            Health::New if settings.health.is_some() => Fitness::Unknown,
+            Health::Refused if settings.health.is_some() => Fitness::Unproven,
             Health::Unhealthy if settings.health.is_some() => Fitness::Unfit,
             _ if settings.eject.is_some() && self.is_ejected(now) => Fitness::Unfit,
             _ => Fitness::Available,
@@ -134,11 +134,11 @@ mod tests {
     use crate::upstream::tests::{settings, target};
 
     #[test]
-    fn a_target_is_unproven_until_a_probe_passes_and_only_where_there_are_probes() {
+    fn a_target_serves_nobody_until_a_probe_passes_and_only_where_there_are_probes() {
         let (state, mut settings) = (TargetState::new(&target(1, 1), true), settings(vec![]));
         assert_eq!(state.fitness(&settings, 1), Fitness::Available);
         settings.health = Some(Settings::of(Probe::Tcp));
-        assert_eq!(state.fitness(&settings, 1), Fitness::Unproven);
+        assert_eq!(state.fitness(&settings, 1), Fitness::Unknown);
         for (health, fitness) in [
             (Health::Refused, Fitness::Unproven),
             (Health::Healthy, Fitness::Available),

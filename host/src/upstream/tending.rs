@@ -1,7 +1,6 @@
 //! What goes on in the background for each upstream, on a thread of its own: a reload that compiles plugins keeps the main
 //! one busy, and must not have probes fail.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -9,10 +8,11 @@ use std::time::Duration;
 
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::task::AbortHandle;
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::target_state::now;
+use super::tasks::Tasks;
 use super::{UpstreamState, discovery, health};
 use crate::telemetry::Metrics;
 
@@ -40,9 +40,11 @@ impl Tending {
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
                 runtime.block_on(async {
-                    let mut tended = Tended::default();
+                    let mut tended = Tasks::default();
+                    let begin = |state| spawn_local(tend(state, metrics.clone())).abort_handle();
+                    // During a reload an upstream may be listed twice: as of the old configuration and of the new one.
                     while let Some(upstreams) = told.recv().await {
-                        tended.update(upstreams, &metrics);
+                        tended.follow::<Arc<UpstreamState>, _>(upstreams, |state| state, begin);
                     }
                 });
             }
@@ -62,34 +64,7 @@ impl Tending {
     }
 }
 
-/// The upstreams that are looked after.
-#[derive(Debug, Default)]
-struct Tended {
-    /// By the address of the state, which the task keeps alive.
-    tasks: HashMap<usize, AbortHandle>,
-}
-
-impl Tended {
-    fn update(&mut self, upstreams: Vec<Arc<UpstreamState>>, metrics: &Metrics) {
-        let mut before = std::mem::take(&mut self.tasks);
-        for state in upstreams {
-            let key = Arc::as_ptr(&state).addr();
-            // During a reload an upstream may be listed twice: as of the old configuration and of the new one.
-            if self.tasks.contains_key(&key) {
-                continue;
-            }
-            let task = before
-                .remove(&key)
-                .unwrap_or_else(|| tokio::task::spawn_local(tend(state, metrics.clone())).abort_handle());
-            self.tasks.insert(key, task);
-        }
-        for task in before.into_values() {
-            task.abort();
-        }
-    }
-}
-
-/// Looks after one upstream until it is told to stop. The state outlives its key in `tasks`.
+/// Looks after one upstream until it is told to stop.
 async fn tend(state: Arc<UpstreamState>, metrics: Metrics) {
     tokio::join!(
         discovery::run(&state, &metrics),

@@ -159,3 +159,16 @@ async fn no_request_waits_for_an_agent_that_never_answers() {
     assert_eq!(gateway.admin("/ready").await.status(), 503);
     gateway.log_line(&["discovery fails", "does not answer in time"]).await;
 }
+
+#[tokio::test]
+async fn how_soon_it_is_asked_again_can_be_said() {
+    let agent = Consul::knowing("orders").await;
+    agent.fail(true);
+    let begin = Instant::now();
+    let gateway = Gateway::start_unready(consul(&agent, ", backoff = '50ms', longest_backoff = '100ms'")).await;
+
+    eventually("it was asked often", async || updates(&gateway, "failed").await >= 8.0).await;
+
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(6), "by default it takes a minute: {took:?}");
+}

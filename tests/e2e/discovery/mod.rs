@@ -6,6 +6,7 @@ mod dns_srv;
 mod file;
 mod kubernetes;
 mod names;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

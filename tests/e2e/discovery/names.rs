@@ -1,5 +1,7 @@
 //! Targets that are listed by name: the name is resolved in the background.
 
+use std::time::{Duration, Instant};
+
 use portcullis_tests::{DnsServer, Gateway, eventually};
 
 use super::{Services, answered_by, updates};
@@ -44,14 +46,36 @@ async fn a_name_that_cannot_be_resolved_keeps_the_gateway_unready_for_a_while() 
     server.stop();
     let target = format!("http://users.internal:{}", services.port);
 
-    let gateway = Gateway::start_unready(listing(&target, &format!("resolver = '{server}'"))).await;
+    let gateway = Gateway::start_unready(listing(
+        &target,
+        &format!("resolver = '{server}'\neject = {{ after = 1 }}"),
+    ))
+    .await;
 
     gateway.log_line(&["waiting until it is known", "users"]).await;
     assert_eq!(gateway.admin("/ready").await.status(), 503);
     assert_eq!(gateway.get("/").await.code(), "upstream-connect");
+    let ejections = gateway.metric("portcullis_upstream_ejections_total", &[]).await;
+    assert_eq!(ejections, 0.0, "nobody has asked the target");
     server.restart(&[]).await;
     eventually("it is ready", async || gateway.admin("/ready").await.status() == 200).await;
     answered_by(&gateway, &["127.0.0.1"]).await;
+}
+
+#[tokio::test]
+async fn how_long_a_gateway_waits_until_it_is_ready_can_be_said() {
+    let Some(server) = DnsServer::start("127.0.0.1 users.internal\n", &[]).await else {
+        return;
+    };
+    server.stop();
+    let begin = Instant::now();
+
+    let at_once = "[server.timeouts]\nready = '0s'";
+    let listing = listing("http://users.internal:80", &format!("resolver = '{server}'"));
+    let gateway = Gateway::start(format!("{listing}{at_once}")).await;
+
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    assert_eq!(gateway.admin("/ready").await.status(), 200);
 }
 
 #[tokio::test]

@@ -32,11 +32,22 @@ pub(crate) struct Copied {
 /// What becomes of a copy.
 pub(super) struct Fate(Rc<Queue>);
 
+/// Bytes that the copies of one route hold on one thread, all together: a mirror that is stuck must not fill the memory.
+pub(super) struct Memory {
+    most: usize,
+    held: Cell<usize>,
+}
+
+/// Some of them, until this is dropped.
+pub(super) struct Held {
+    memory: Rc<Memory>,
+    bytes: Cell<usize>,
+}
+
 /// What was copied and not read yet.
-#[derive(Default)]
 struct Queue {
     frames: RefCell<VecDeque<Piece>>,
-    bytes: Cell<usize>,
+    held: Held,
     end: Cell<End>,
     /// The reader has gone, having all or wanting no more.
     read: Cell<bool>,
@@ -61,8 +72,16 @@ enum End {
 
 impl Teed {
     /// The body for the target, the one for the mirror, and what becomes of the latter.
-    pub(super) fn tee(source: Body) -> (Body, Body, Fate) {
-        let queue = Rc::<Queue>::default();
+    pub(super) fn tee(source: Body, memory: &Rc<Memory>) -> (Body, Body, Fate) {
+        let queue = Rc::new(Queue {
+            frames: RefCell::default(),
+            held: Held::nothing(memory),
+            end: Cell::default(),
+            read: Cell::default(),
+            reader: RefCell::default(),
+            watcher: RefCell::default(),
+            state: Rc::default(),
+        });
         let fate = Fate(queue.clone());
         let copied = Copied {
             queue: queue.clone(),
@@ -129,19 +148,69 @@ impl Fate {
     }
 }
 
+impl Memory {
+    pub(super) fn new(most: u64) -> Rc<Memory> {
+        Rc::new(Memory {
+            most: usize::try_from(most).unwrap_or(usize::MAX),
+            held: Cell::new(0),
+        })
+    }
+
+    /// So many bytes; none where that would be too many.
+    pub(super) fn hold(self: &Rc<Memory>, bytes: usize) -> Option<Held> {
+        let held = Held::nothing(self);
+        held.more(bytes).then_some(held)
+    }
+}
+
+impl Held {
+    fn nothing(memory: &Rc<Memory>) -> Held {
+        Held {
+            memory: memory.clone(),
+            bytes: Cell::new(0),
+        }
+    }
+
+    /// False where that would be too many.
+    fn more(&self, bytes: usize) -> bool {
+        let held = self.memory.held.get().saturating_add(bytes);
+        let fits = held <= self.memory.most;
+        if fits {
+            self.memory.held.set(held);
+            self.bytes.set(self.bytes.get() + bytes);
+        }
+        fits
+    }
+
+    fn less(&self, bytes: usize) {
+        self.memory.held.set(self.memory.held.get().saturating_sub(bytes));
+        self.bytes.set(self.bytes.get().saturating_sub(bytes));
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.less(self.bytes.get());
+    }
+}
+
 impl Queue {
     fn push(&self, piece: Piece, bytes: usize) {
         if self.end.get() != End::Open {
             return;
         }
-        if self.bytes.get() + bytes > BEHIND {
+        if self.held.bytes.get() + bytes > BEHIND || !self.held.more(bytes) {
             self.end(End::Broken);
-            self.frames.borrow_mut().clear();
+            self.forget();
             return;
         }
-        self.bytes.set(self.bytes.get() + bytes);
         self.frames.borrow_mut().push_back(piece);
         self.wake();
+    }
+
+    fn forget(&self) {
+        self.frames.borrow_mut().clear();
+        self.held.less(self.held.bytes.get());
     }
 
     /// What comes after the end does not change it.
@@ -169,7 +238,7 @@ impl Copied {
         let ended = |queue: &Queue| queue.state.ended.set(Some(Instant::now()));
         match (piece, queue.end.get()) {
             (Some(Piece::Data(data)), end) => {
-                queue.bytes.set(queue.bytes.get() - data.len());
+                queue.held.less(data.len());
                 self.read += data.len() as u64;
                 if self.exact == Some(self.read) || (end == End::Whole && queue.frames.borrow().is_empty()) {
                     ended(queue);
@@ -207,7 +276,7 @@ impl Drop for Copied {
         // Nobody reads any more: what comes is not kept.
         self.queue.read.set(true);
         self.queue.end.set(End::Broken);
-        self.queue.frames.borrow_mut().clear();
+        self.queue.forget();
     }
 }
 
@@ -224,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_read_the_same() {
-        let (teed, copied, fate) = Teed::tee(source(1000));
+        let (teed, copied, fate) = Teed::tee(source(1000), &Memory::new(1 << 20));
         for body in [teed, copied] {
             let read = BodyExt::collect(body).await.unwrap();
             assert_eq!(read.trailers().unwrap().len(), 1);
@@ -235,15 +304,34 @@ mod tests {
 
     #[tokio::test]
     async fn a_mirror_that_does_not_keep_up_is_given_up() {
-        let (teed, copied, fate) = Teed::tee(source(BEHIND + 1));
+        let (teed, copied, fate) = Teed::tee(source(BEHIND + 1), &Memory::new(1 << 30));
         assert_eq!(BodyExt::collect(teed).await.unwrap().to_bytes().len(), BEHIND + 1);
         fate.broken().await;
         assert!(BodyExt::collect(copied).await.is_err());
     }
 
     #[tokio::test]
+    async fn all_copies_together_hold_no_more_than_they_may() {
+        let memory = Memory::new(1000);
+        let tee = || Teed::tee(source(400), &memory);
+        let (first, second, third) = (tee(), tee(), tee());
+        for teed in [first.0, second.0, third.0] {
+            assert_eq!(BodyExt::collect(teed).await.unwrap().to_bytes().len(), 400);
+        }
+        assert!(BodyExt::collect(third.1).await.is_err(), "it is given up");
+        assert!(memory.hold(201).is_none());
+        let rest = memory.hold(200);
+        assert!(rest.is_some());
+
+        assert_eq!(BodyExt::collect(first.1).await.unwrap().to_bytes().len(), 400);
+        drop((second.1, rest));
+
+        assert!(memory.hold(1000).is_some(), "all is free again");
+    }
+
+    #[tokio::test]
     async fn a_body_that_broke_off_never_ends_like_a_whole_one() {
-        let (teed, copied, _) = Teed::tee(source(10));
+        let (teed, copied, _) = Teed::tee(source(10), &Memory::new(10));
         drop(teed);
         assert!(BodyExt::collect(copied).await.is_err());
     }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Request};
 use tokio::time::timeout;
 
-use self::copy::Fate;
 pub(crate) use self::copy::{Copied, Teed};
+use self::copy::{Fate, Memory};
 use super::proxy::Proxy;
 use crate::body::{Body, ClientBodyState};
+use crate::config::resolved;
 use crate::config::units::Share;
 use crate::pipeline::Exchange;
 use crate::telemetry::Counter;
@@ -22,11 +23,12 @@ use crate::upstream::{Affinity, Lease, Upstream, UpstreamBody};
 /// Sends copies of a share of a route's requests to another upstream, and reads its answers to throw them away.
 ///
 /// Copies are sent by tasks of their own. They take nothing from the exchange but references to its bytes, and no more of
-/// these than a bounded number that the other upstream has not taken yet: then the copy is given up.
+/// these than a bounded number that the other upstream has not taken yet: then a copy is given up.
 pub(crate) struct Mirror {
     proxy: Proxy,
     share: Share,
     timeout: Duration,
+    memory: Rc<Memory>,
     under_way: Rc<Cell<usize>>,
     answered: Counter,
     failed: Counter,
@@ -42,7 +44,7 @@ impl Mirror {
     /// `timeout`: how long a copy may take as a whole.
     pub(crate) fn new(
         proxy: Proxy,
-        share: Share,
+        settings: &resolved::Mirror,
         timeout: Duration,
         route: &str,
         metrics: &Metrics,
@@ -57,8 +59,9 @@ impl Mirror {
             metrics.counter(thread, MIRRORED, labels)
         };
         Mirror {
-            share,
+            share: settings.share,
             timeout,
+            memory: Memory::new(settings.buffer),
             under_way: Rc::default(),
             answered: counter("ok"),
             failed: counter("failed"),
@@ -77,16 +80,25 @@ impl Mirror {
             self.given_up.add(1);
             return body;
         }
-        let affinity = self.proxy.upstream.affinity(exchange);
-        let mut headers = exchange.headers.clone();
-        headers.insert(COPY, HeaderValue::from_static("1"));
         let (body, copied, fate) = match body.again() {
             Some(copied) => (body, copied, None),
             None => {
-                let (body, copied, fate) = Teed::tee(body);
+                let (body, copied, fate) = Teed::tee(body, &self.memory);
                 (body, copied, Some(fate))
             }
         };
+        // One that is whole is held until its copy has been answered, whatever becomes of the request.
+        let held = match &copied {
+            Body::Full(bytes, _) => bytes.len(),
+            _ => 0,
+        };
+        let Some(held) = self.memory.hold(held) else {
+            self.given_up.add(1);
+            return body;
+        };
+        let affinity = self.proxy.upstream.affinity(exchange);
+        let mut headers = exchange.headers.clone();
+        headers.insert(COPY, HeaderValue::from_static("1"));
         let Ok(request) = self.proxy.request(exchange, headers, copied) else {
             self.failed.add(1);
             return body;
@@ -110,7 +122,7 @@ impl Mirror {
                 },
             };
             counter.add(1);
-            drop(under_way);
+            drop((under_way, held));
         });
         body
     }
@@ -131,7 +143,7 @@ async fn send(
     };
     lease.connection.shape(&mut request, &settings.name).ok()?;
     let response = lease.connection.send(request).await.ok()?;
-    let mut answer = UpstreamBody::new(response.into_body(), lease, body, settings.idle_timeout);
+    let mut answer = UpstreamBody::new(response.into_body(), lease, body, None, settings.idle_timeout);
     while !answer.is_end_stream() {
         match std::future::poll_fn(|cx| answer.poll_frame(cx)).await {
             Some(frame) => drop(frame.ok()?),

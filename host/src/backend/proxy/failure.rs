@@ -7,22 +7,21 @@ use http::{HeaderMap, StatusCode, header};
 use super::Answer;
 use crate::body::ClientBodyState;
 use crate::rejection::Rejection;
+use crate::upstream::are_too_many;
 
 /// Why a try gave nothing that could be passed on.
-pub(super) enum Failed {
-    /// Nothing was sent: another target may be asked. This is what to say where there is none.
-    Unsent(Rejection),
-    /// It was sent, and there was no answer.
-    Unanswered(Cause, Rejection),
-    /// There was an answer, and it says to ask again. Where that is not to be, it is what the client gets.
-    Answered(Cause, Box<Answer>),
-    /// The target is not to blame, and nothing is tried again.
-    Rejected(Rejection),
+pub(super) struct Failed {
+    pub(super) cause: Cause,
+    /// Whether it speaks against the target, and so against its upstream.
+    pub(super) blames: bool,
+    /// What the client gets where nothing more is tried: an answer that said to ask again, or what to say in its place.
+    pub(super) last: Result<Box<Answer>, Rejection>,
 }
 
 /// What a request may be sent again for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
+    /// There is no connection, so nothing was sent.
     Connect,
     /// The target does not accept in time.
     ConnectTimeout,
@@ -30,27 +29,41 @@ pub(super) enum Cause {
     Timeout,
     Status,
     Unavailable,
-    /// Nothing of it: the request's time is over, or the answer is no HTTP.
+    /// Nothing of it: the request's time is over, the answer is no HTTP, or it is the client's or our own doing.
     Final,
 }
 
+impl Cause {
+    /// Whether nothing was sent.
+    pub(super) fn is_unsent(self) -> bool {
+        matches!(self, Cause::Connect | Cause::ConnectTimeout)
+    }
+}
+
 impl Failed {
-    pub(super) fn cause(&self) -> Cause {
-        match self {
-            Failed::Unsent(Rejection::UpstreamTimeout) => Cause::ConnectTimeout,
-            Failed::Unsent(_) => Cause::Connect,
-            Failed::Unanswered(cause, _) | Failed::Answered(cause, _) => *cause,
-            Failed::Rejected(_) => Cause::Final,
+    /// By the target's doing.
+    pub(super) fn by_target(cause: Cause, rejection: Rejection) -> Failed {
+        Failed {
+            cause,
+            blames: true,
+            last: Err(rejection),
         }
     }
 
-    /// What to say of it; none where there is an answer that says it.
-    pub(super) fn rejection(&self) -> Option<&Rejection> {
-        match self {
-            Failed::Unsent(rejection) | Failed::Unanswered(_, rejection) | Failed::Rejected(rejection) => {
-                Some(rejection)
-            }
-            Failed::Answered(..) => None,
+    /// By somebody else's doing.
+    pub(super) fn by_others(cause: Cause, rejection: Rejection) -> Failed {
+        Failed {
+            blames: false,
+            ..Failed::by_target(cause, rejection)
+        }
+    }
+
+    /// There is an answer, and it says to ask again. How the target did has been said already.
+    pub(super) fn answered(cause: Cause, answer: Answer) -> Failed {
+        Failed {
+            cause,
+            blames: false,
+            last: Ok(Box::new(answer)),
         }
     }
 }
@@ -59,16 +72,16 @@ impl Failed {
 pub(super) fn unanswered(error: &hyper::Error, client_body: Option<&ClientBodyState>) -> Failed {
     tracing::debug!(%error, "upstream failed");
     if let Some(failure) = client_body.and_then(|state| state.failure.get()) {
-        return Failed::Rejected(failure.rejection());
+        return Failed::by_others(Cause::Final, failure.rejection());
     }
     if error.is_user() {
         // A filter's transform is the only other body that can fail.
-        return Failed::Rejected(Rejection::FilterFailed);
+        return Failed::by_others(Cause::Final, Rejection::FilterFailed);
     }
-    if error.is_parse() || error.is_parse_too_large() {
-        Failed::Unanswered(Cause::Final, Rejection::UpstreamMalformed)
+    if error.is_parse() || error.is_parse_too_large() || are_too_many(error) {
+        Failed::by_target(Cause::Final, Rejection::UpstreamMalformed)
     } else {
-        Failed::Unanswered(Cause::Reset, Rejection::UpstreamReset)
+        Failed::by_target(Cause::Reset, Rejection::UpstreamReset)
     }
 }
 

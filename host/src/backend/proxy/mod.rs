@@ -8,32 +8,34 @@ mod failure;
 mod hedge;
 mod recording;
 mod request;
+mod wait;
 
 use std::cell::Cell;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Response, StatusCode, header, response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use self::attempt::Attempt;
+use self::attempt::{Attempt, Repeat};
 pub(crate) use self::counts::UpstreamCounts;
 use self::failure::{Cause, Failed, is_bad, unanswered};
 pub(crate) use self::recording::Recorded;
+use self::wait::late;
 use crate::backend::mirror::Mirror;
 use crate::body::{Body, ClientBodyState};
 use crate::config::resolved::{Destination, Hedge, Retry};
+use crate::grpc;
 use crate::pipeline::Exchange;
 use crate::rejection::Rejection;
 use crate::router::Template;
 use crate::server::{hop_by_hop, upgrade};
 use crate::upstream::{
-    Alarm, Asked, ConnectError, Ends, Lease, Permit, RetryBudget, Target, Upgraded, Upstream, UpstreamBody,
-    response_head, was_closed, was_refused,
+    Alarm, Asked, Breaker, ConnectError, Ends, Lease, Permit, RetryBudget, Target, Trial, Upgraded, Upstream,
+    UpstreamBody, Verdict, response_head, was_closed, was_refused,
 };
 
 /// Forwards to an upstream.
@@ -50,8 +52,8 @@ pub(crate) struct Proxy {
     repeats: bool,
     /// Whether an answer may be a reason for that.
     judges_answers: bool,
-    /// Whether requests are counted, or the upstream may be out of service.
-    guarded: bool,
+    /// Lets requests through; none: all of them.
+    breaker: Option<Arc<Breaker>>,
     /// Whether targets are told the deadline, whatever the protocol.
     tells_deadline: bool,
     counts: UpstreamCounts,
@@ -79,6 +81,8 @@ pub(crate) struct Terms<'a> {
 struct Answer {
     response: Response<Incoming>,
     lease: Lease,
+    /// What is to hear how it went, where that is not known yet.
+    verdict: Option<Box<Verdict>>,
 }
 
 /// How often targets may refuse to look at a request.
@@ -110,7 +114,7 @@ impl Proxy {
             mirror,
             repeats,
             judges_answers: repeats && retry.on.after_answer(),
-            guarded: resilience.limits.requests.is_some() || resilience.breaker.is_some(),
+            breaker: upstream.breaker().cloned(),
             tells_deadline: resilience.deadline_header.is_some(),
             counts,
             upstream: upstream.clone(),
@@ -137,54 +141,50 @@ impl Proxy {
         let mut attempt = self.attempt(exchange, body, &terms)?;
         self.budget.deposit();
         let mut tried: SmallVec<[Rc<Target>; 2]> = SmallVec::new();
-        let mut next = self.upstream.next(&tried, attempt.affinity);
-        while let Some(mut target) = next {
+        let next = self.upstream.next(&tried, attempt.affinity);
+        let mut target = next.ok_or(Rejection::NoTarget)?;
+        let mut trial = self.enter().map_err(|retry_after| {
+            self.counts.refused_by_breaker.add(1);
+            Rejection::CircuitOpen { retry_after }
+        })?;
+        loop {
             *terms.asked = Some(target.clone());
-            let trial = match self.upstream.breaker() {
-                Some(breaker) if self.guarded => Some(breaker.enter(Instant::now()).map_err(|retry_after| {
-                    self.counts.refused_by_breaker.add(1);
-                    Rejection::CircuitOpen { retry_after }
-                })?),
-                _ => None,
-            };
             let answer = match self.hedge {
                 None => {
                     let asked = target.asked();
-                    let answer = self.send(&target, &mut attempt, exchange, &terms).await;
-                    blame(&target, asked, &answer);
+                    let mut answer = self.send(&target, &mut attempt, exchange, &terms).await;
+                    judge(&target, asked, trial, &mut answer, exchange);
                     answer
                 }
                 Some(hedge) => {
-                    let race = self.race(hedge, &mut target, &mut attempt, &tried, exchange, &terms);
+                    let race = self.race(hedge, &mut target, trial, &mut attempt, &mut tried, exchange, &terms);
                     let answer = Box::pin(race).await;
                     *terms.asked = Some(target.clone());
                     answer
                 }
             };
-            if let Some(trial) = trial
-                && let Some(failed) = went_badly(&answer)
-            {
-                trial.ended(failed, Instant::now());
-            }
             let failed = match answer {
                 Ok(answer) => match self.asks_again(&answer, &attempt, exchange) {
                     None => return self.finish(answer, &target, &attempt, exchange, &terms),
-                    Some(cause) => Failed::Answered(cause, Box::new(answer)),
+                    Some(cause) => Failed::answered(cause, answer),
                 },
                 Err(failed) => failed,
             };
             tried.push(target.clone());
             match Box::pin(self.again(failed, &mut attempt, &tried, exchange, &terms)).await {
-                Ok(target) => next = Some(target),
-                Err(Failed::Answered(_, answer)) => {
+                Ok(next) => (target, trial) = next,
+                Err(failed) => {
+                    let answer = failed.last?;
                     return self.finish(*answer, &target, &attempt, exchange, &terms);
-                }
-                Err(Failed::Unsent(rejection) | Failed::Unanswered(_, rejection) | Failed::Rejected(rejection)) => {
-                    return Err(rejection);
                 }
             }
         }
-        Err(Rejection::NoTarget)
+    }
+
+    /// Asks the breaker, where there is one, for leave to try; the error is how long there will be none.
+    fn enter(&self) -> Result<Option<Trial>, Duration> {
+        let entered = self.breaker.as_ref().map(|breaker| breaker.enter(Instant::now()));
+        entered.transpose()
     }
 
     /// Passes on what a target has answered.
@@ -196,7 +196,7 @@ impl Proxy {
         exchange: &mut Exchange,
         terms: &Terms<'_>,
     ) -> Result<Body, Rejection> {
-        let body = self.forwarded(answer.response, answer.lease, exchange, terms)?;
+        let body = self.forwarded(answer, exchange, terms)?;
         self.upstream.stick(target, attempt.affinity, exchange);
         Ok(body)
     }
@@ -220,11 +220,10 @@ impl Proxy {
         while let Some(mut request) = attempt.request.take() {
             if sent >= until {
                 attempt.request = Some(request);
-                return Err(match late(exchange) {
-                    // The time went before there was anything to wait for.
-                    Failed::Unanswered(Cause::Final, rejection) => Failed::Rejected(rejection),
-                    late => late,
-                });
+                let mut late = late(exchange);
+                // The request's time went before there was anything to wait for.
+                late.blames &= late.cause != Cause::Final;
+                return Err(late);
             }
             let mut lease = match Lease::idle(target) {
                 Some(lease) => lease,
@@ -240,20 +239,31 @@ impl Proxy {
                 },
             };
             let resend = lease.reused && attempt.idempotent;
+            let may_refuse = lease.connection.may_refuse();
+            let keep = match attempt.repeat {
+                Repeat::Never => false,
+                Repeat::IfUnseen(_) => may_refuse,
+                Repeat::Always(_) => may_refuse || resend || self.repeats,
+            };
             // Where somebody else keeps the fields they are there to be sent again.
-            let may_refuse = lease.connection.may_refuse() && attempt.unseen.is_some();
-            let keep =
-                may_refuse || attempt.again.is_some() && (resend || self.repeats || lease.connection.may_refuse());
             let kept = (keep && !terms.keep_fields && attempt.spare.is_none()).then(|| lease.connection.keep(&request));
             let shaped = lease.connection.shape(&mut request, &self.upstream.settings.name);
-            shaped.map_err(|_| Failed::Rejected(Rejection::BadRequest("the host cannot be forwarded")))?;
+            let unfit = Rejection::BadRequest("the host cannot be forwarded");
+            shaped.map_err(|_| Failed::by_others(Cause::Final, unfit))?;
             let answer = pin!(lease.connection.send(request));
             let mut failed = match self.answered(answer, sent, until, exchange, terms).await {
-                Ok(Ok(response)) => {
+                Ok(Ok(mut response)) => {
+                    if !is_sound(&mut response, exchange) {
+                        return Err(Failed::by_target(Cause::Final, Rejection::UpstreamMalformed));
+                    }
                     if self.judges_answers {
                         attempt.kept = kept;
                     }
-                    return Ok(Answer { response, lease });
+                    return Ok(Answer {
+                        response,
+                        lease,
+                        verdict: None,
+                    });
                 }
                 Ok(Err(failed)) => failed,
                 Err(failed) => {
@@ -265,25 +275,25 @@ impl Proxy {
             if let Some(unsent) = failed.take_message() {
                 attempt.request = Some(unsent);
                 if !lease.reused {
-                    return Err(Failed::Unsent(Rejection::UpstreamConnect));
+                    return Err(Failed::by_target(Cause::Connect, Rejection::UpstreamConnect));
                 }
             } else if was_refused(failed.error()) && attempt.refused < REFUSALS {
                 attempt.refused += 1;
-                attempt.request = self.refused(attempt, exchange, terms);
+                attempt.request = self.once_more(attempt, exchange, terms);
                 if attempt.request.is_none() {
-                    return Err(Failed::Unanswered(Cause::Reset, Rejection::UpstreamReset));
+                    return Err(Failed::by_target(Cause::Reset, Rejection::UpstreamReset));
                 }
-            } else if resend && attempt.again.is_some() && was_closed(failed.error()) {
+            } else if resend && matches!(attempt.repeat, Repeat::Always(_)) && was_closed(failed.error()) {
                 attempt.request = self.repeated(attempt, exchange, terms);
                 if attempt.request.is_none() {
-                    return Err(Failed::Unanswered(Cause::Final, Rejection::UpstreamReset));
+                    return Err(Failed::by_target(Cause::Final, Rejection::UpstreamReset));
                 }
             } else {
                 return Err(unanswered(failed.error(), client_body));
             }
             sent = Instant::now();
         }
-        Err(Failed::Unsent(Rejection::UpstreamConnect))
+        Err(Failed::by_target(Cause::Connect, Rejection::UpstreamConnect))
     }
 
     /// A connection that is not to be had at once.
@@ -299,7 +309,7 @@ impl Proxy {
         let _waiting = match settings.resilience.limits.pending {
             None => None,
             Some(most) => match self.upstream.load().wait(most) {
-                None => return Err(Failed::Rejected(self.counts.refuse_pending())),
+                None => return Err(Failed::by_others(Cause::Final, self.counts.refuse_pending())),
                 waiting => waiting,
             },
         };
@@ -307,80 +317,38 @@ impl Proxy {
         let ends = terms.ends.map(|ends| ends.of_client(exchange.client));
         Lease::of(target, ends, limit).await.map_err(|error| {
             tracing::debug!(upstream = settings.name, target = %target.name, %error, "cannot connect");
+            let is_over = || Instant::now() >= exchange.deadline;
             match error {
-                ConnectError::Timeout if Instant::now() >= exchange.deadline => {
-                    Failed::Unanswered(Cause::Final, Rejection::Deadline)
+                ConnectError::Timeout if is_over() => late(exchange),
+                ConnectError::Timeout => Failed::by_target(Cause::ConnectTimeout, Rejection::UpstreamTimeout),
+                ConnectError::Refused(_) | ConnectError::Handshake(_) => {
+                    Failed::by_target(Cause::Connect, Rejection::UpstreamConnect)
                 }
-                ConnectError::Timeout => Failed::Unsent(Rejection::UpstreamTimeout),
-                ConnectError::Refused(_) | ConnectError::Unresolved | ConnectError::Handshake(_) => {
-                    Failed::Unsent(Rejection::UpstreamConnect)
-                }
-                ConnectError::Tls(_) => Failed::Unsent(Rejection::UpstreamTls),
-                ConnectError::Busy if Instant::now() >= exchange.deadline => {
-                    Failed::Unanswered(Cause::Final, Rejection::Deadline)
-                }
-                ConnectError::Busy => Failed::Unsent(Rejection::UpstreamBusy),
+                ConnectError::Tls(_) => Failed::by_target(Cause::Connect, Rejection::UpstreamTls),
+                // Nobody has asked the target.
+                ConnectError::Unresolved => Failed::by_others(Cause::Connect, Rejection::UpstreamConnect),
+                // That all connections are taken is our own limit's doing.
+                ConnectError::Busy if is_over() => Failed::by_others(Cause::Final, Rejection::Deadline),
+                ConnectError::Busy => Failed::by_others(Cause::Connect, Rejection::UpstreamBusy),
             }
         })
-    }
-
-    /// Waits for a response's head: until the try's time is over, and no longer than the upstream may take from the
-    /// request's last byte on.
-    async fn answered<T>(
-        &self,
-        mut response: Pin<&mut impl Future<Output = T>>,
-        sent: Instant,
-        until: Instant,
-        exchange: &Exchange,
-        terms: &Terms<'_>,
-    ) -> Result<T, Failed> {
-        // An upload that is under way moves it on.
-        let due = || {
-            let last_byte = match terms.client_body.as_deref() {
-                Some(body) => body.ended.get().map_or_else(Instant::now, |ended| ended.max(sent)),
-                None => sent,
-            };
-            until.min(last_byte + self.upstream.settings.response_timeout)
-        };
-        let mut alarm = terms.alarm.take();
-        let answered = poll_fn(|cx| {
-            if let Poll::Ready(answered) = response.as_mut().poll(cx) {
-                return Poll::Ready(Ok(answered));
-            }
-            ready!(alarm.poll(due(), cx));
-            let is_uploading = terms
-                .client_body
-                .as_deref()
-                .is_some_and(|body| body.ended.get().is_none());
-            Poll::Ready(Err(match late(exchange) {
-                // The client has not sent all of its request: that is nothing against the target.
-                Failed::Unanswered(_, rejection) if is_uploading => Failed::Rejected(rejection),
-                failed => failed,
-            }))
-        })
-        .await;
-        terms.alarm.set(alarm);
-        answered
     }
 
     /// Takes a response over: its head into the exchange.
-    fn forwarded(
-        &self,
-        response: Response<Incoming>,
-        lease: Lease,
-        exchange: &mut Exchange,
-        terms: &Terms<'_>,
-    ) -> Result<Body, Rejection> {
-        let (mut head, incoming) = response.into_parts();
-        response_head::check(&mut head).map_err(|_| Rejection::UpstreamMalformed)?;
+    fn forwarded(&self, answer: Answer, exchange: &mut Exchange, terms: &Terms<'_>) -> Result<Body, Rejection> {
+        let Answer {
+            response,
+            lease,
+            verdict,
+        } = answer;
+        let (head, incoming) = response.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return upgraded(head, lease, exchange)
-                .map(|upgraded| Body::Upgraded(Box::new(upgraded)))
-                .ok_or(Rejection::UpstreamMalformed);
-        }
-        // A final status is at most 599.
-        if !(200..=599).contains(&head.status.as_u16()) {
-            return Err(Rejection::UpstreamMalformed);
+            let protocol = agreed(&head.headers, exchange).ok_or(Rejection::UpstreamMalformed)?;
+            exchange.response.status = head.status;
+            exchange.response.headers = head.headers;
+            hop_by_hop::strip(&mut exchange.response.headers);
+            let upgraded = Upgraded::new(lease, protocol).ok_or(Rejection::UpstreamMalformed)?;
+            return Ok(Body::Upgraded(Box::new(upgraded)));
         }
         exchange.response.status = head.status;
         exchange.response.headers = head.headers;
@@ -391,6 +359,7 @@ impl Proxy {
             incoming,
             lease,
             terms.client_body.clone(),
+            verdict,
             self.upstream.settings.idle_timeout,
         );
         Ok(if body.is_end_stream() {
@@ -401,52 +370,50 @@ impl Proxy {
     }
 }
 
-/// Takes over a response that ends HTTP on its connection, if that was asked for.
-fn upgraded(head: response::Parts, lease: Lease, exchange: &mut Exchange) -> Option<Upgraded> {
-    let protocol = upgrade::agreed(exchange.upgrade.as_ref()?, &head.headers)?;
-    exchange.response.status = head.status;
-    exchange.response.headers = head.headers;
-    hop_by_hop::strip(&mut exchange.response.headers);
-    Upgraded::new(lease, protocol)
+/// The protocol that a target goes on in, if it was asked for.
+fn agreed(headers: &HeaderMap, exchange: &Exchange) -> Option<HeaderValue> {
+    upgrade::agreed(exchange.upgrade.as_ref()?, headers)
 }
 
-/// Counts how a target did.
-fn blame(target: &Target, asked: Asked, answer: &Result<Answer, Failed>) {
-    match answer {
-        Ok(answer) => target.answered(answer.response.status(), asked),
-        Err(Failed::Rejected(_)) => target.spared(),
-        Err(failed) => {
-            if let Some(rejection) = failed.rejection() {
-                target.failed(rejection, asked);
-            }
-        }
+/// Whether a response can be passed on: it has one end, and a status that is final or that was asked for.
+fn is_sound(response: &mut Response<Incoming>, exchange: &Exchange) -> bool {
+    let status = response.status();
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return agreed(response.headers(), exchange).is_some();
     }
+    // A final status is at most 599.
+    (200..=599).contains(&status.as_u16()) && response_head::check(response.headers_mut()).is_ok()
 }
 
-/// There was no answer in time: the request's, or else the try's or the upstream's.
-fn late(exchange: &Exchange) -> Failed {
-    let now = Instant::now();
-    if now < exchange.deadline {
-        return Failed::Unanswered(Cause::Timeout, Rejection::UpstreamTimeout);
-    }
-    // A client that is ready to wait for less says nothing about the target by it: or five calls with no time at all would
-    // take a healthy target away from everybody.
-    let own = exchange.started.checked_add(exchange.route.timeout);
-    if own.is_some_and(|own| now < own) {
-        return Failed::Rejected(Rejection::Deadline);
-    }
-    Failed::Unanswered(Cause::Final, Rejection::Deadline)
-}
-
-/// Whether a try speaks against the upstream; none where it says nothing about it.
-fn went_badly(answer: &Result<Answer, Failed>) -> Option<bool> {
+/// Tells of a try, where it counts: for its target, and for the breaker that let it through.
+fn judge(
+    target: &Rc<Target>,
+    asked: Asked,
+    trial: Option<Trial>,
+    answer: &mut Result<Answer, Failed>,
+    exchange: &Exchange,
+) {
     match answer {
         Ok(answer) => {
-            let head = &answer.response;
-            Some(is_bad(head.status()) || crate::grpc::is_unavailable(head.headers()))
+            let (status, headers) = (answer.response.status(), answer.response.headers());
+            target.answered(asked);
+            if exchange.is_grpc_call() && status == StatusCode::OK && !headers.contains_key(grpc::GRPC_STATUS) {
+                // How the call went is said after its messages.
+                answer.verdict = Some(Box::new(Verdict::new(target, trial)));
+                return;
+            }
+            let is_unavailable = exchange.is_grpc_call() && grpc::is_unavailable(headers);
+            target.did(is_unavailable || status.is_server_error());
+            if let Some(trial) = trial {
+                trial.ended(is_unavailable || is_bad(status), Instant::now());
+            }
         }
-        // That all connections are taken is our own limit's doing.
-        Err(Failed::Rejected(_) | Failed::Unsent(Rejection::UpstreamBusy)) => None,
-        Err(_) => Some(true),
+        Err(failed) if failed.blames => {
+            target.failed(asked);
+            if let Some(trial) = trial {
+                trial.ended(true, Instant::now());
+            }
+        }
+        Err(_) => target.spared(),
     }
 }

@@ -26,8 +26,7 @@ impl Proxy {
         if self.host.is_some() || !has_host {
             headers.insert(header::HOST, host.clone());
         }
-        let http2 = self.upstream.settings.connections.http == HttpVersion::Two;
-        if !http2
+        if self.upstream.settings.connections.http != HttpVersion::Two
             && body.is_end_stream()
             && let Some(protocols) = &exchange.upgrade
         {
@@ -41,9 +40,6 @@ impl Proxy {
         *request.method_mut() = exchange.method.clone();
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
-        if let Some(hints) = exchange.hints.as_ref().filter(|_| !http2) {
-            hints.follow(&mut request);
-        }
         Ok(request)
     }
 

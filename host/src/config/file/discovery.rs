@@ -21,6 +21,10 @@ pub(crate) struct Discover {
     pub(crate) from: Option<Located<String>>,
     /// `grace = "1m"`: how long the last targets are kept when none are found any more; `"0s"`: not at all.
     pub(crate) grace: Option<Located<Text<Duration>>>,
+    /// `backoff = "1s"`: before asking again after an error; up to twice as long after each further one.
+    pub(crate) backoff: Option<Located<Text<Duration>>>,
+    /// `longest_backoff = "30s"`: the longest of these.
+    pub(crate) longest_backoff: Option<Located<Text<Duration>>>,
     /// `every = "5s"`: how often DNS is asked, whatever the TTL of its answers.
     pub(crate) every: Option<Located<Text<Duration>>>,
     /// `resolver = "10.0.0.2:53"`: the DNS server to ask instead of the system's.

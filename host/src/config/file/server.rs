@@ -91,6 +91,11 @@ pub(crate) struct Timeouts {
     pub(crate) drain: Option<Located<Text<Duration>>>,
     /// `handover = "5m"`: for a gateway that takes over to be ready, from when it has the sockets.
     pub(crate) handover: Option<Located<Text<Duration>>>,
+    /// `ready = "5s"`: how long a gateway that starts waits at most for the first probes and the first answers of discovery
+    /// before it says that it is ready; `"0s"`: not at all.
+    pub(crate) ready: Option<Located<Text<Duration>>>,
+    /// `reload = "2s"`: the same for a new configuration before it is used.
+    pub(crate) reload: Option<Located<Text<Duration>>>,
 }
 
 /// `[log]`

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::shorthand::LongForm;
-use super::{Located, Text};
+use super::{Located, Size, Text};
 use crate::config::units::Share;
 
 /// `{ upstream = "users", weight = 95 }`
@@ -33,6 +33,8 @@ pub(crate) struct Mirror {
     pub(crate) to: Option<Located<String>>,
     /// `share = "10%"`: of the requests that are copied.
     pub(crate) share: Option<Located<Text<Share>>>,
+    /// `buffer = "16MiB"`: bytes of bodies that copies may hold on each thread, all together; what is more is not copied.
+    pub(crate) buffer: Option<Located<Text<Size>>>,
 }
 
 impl LongForm for Mirror {

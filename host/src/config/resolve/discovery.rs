@@ -10,7 +10,9 @@ use rustls::pki_types::pem::PemObject;
 
 use super::scope::Scope;
 use crate::config::file::{Discover, Located, Shorthand};
-use crate::config::resolved::{Asking, Consul, Discovery, DiscoverySource, Kubernetes, Roots, ServicePort, Token};
+use crate::config::resolved::{
+    Asking, Consul, Discovery, DiscoverySource, Kubernetes, Pauses, Roots, ServicePort, Token,
+};
 use crate::config::suggest::did_you_mean;
 use crate::config::targets_file::read_targets_file;
 
@@ -70,7 +72,21 @@ pub(super) fn discovery(
         written: shown.to_owned(),
         // Zero is fine here.
         grace: table.grace.as_ref().map_or(GRACE, |grace| grace.value.0),
+        pauses: pauses(scope, table),
     })
+}
+
+fn pauses(scope: &Scope<'_>, table: &Discover) -> Pauses {
+    let usual = Pauses::default();
+    let first = scope.duration("backoff", table.backoff.as_ref(), usual.first);
+    let longest = scope.duration("longest_backoff", table.longest_backoff.as_ref(), usual.longest);
+    let either = table.longest_backoff.as_ref().or(table.backoff.as_ref());
+    if let Some(written) = either.filter(|_| first > longest) {
+        let label = format!("`backoff` is {first:?}, `longest_backoff` is {longest:?}");
+        let title = "the first back-off is longer than the longest";
+        scope.wrong_help(&written.span, title, label, "make `longest_backoff` at least `backoff`");
+    }
+    Pauses { first, longest }
 }
 
 /// The text of `from`, and where it stands.

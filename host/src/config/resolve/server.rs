@@ -172,6 +172,8 @@ fn timeouts(scope: &Scope<'_>, table: &file::Server) -> Timeouts {
         // Zero is a way to say: do not wait.
         drain: timeouts.drain.as_ref().map_or(seconds(30), |drain| drain.value.0),
         handover: scope.duration("handover", timeouts.handover.as_ref(), seconds(300)),
+        ready: timeouts.ready.as_ref().map_or(seconds(5), |ready| ready.value.0),
+        reload: timeouts.reload.as_ref().map_or(seconds(2), |reload| reload.value.0),
     }
 }
 

@@ -13,6 +13,9 @@ use crate::config::file::{self, Located, OneOrMany, Shorthand};
 use crate::config::resolved::{Destination, Fault, Mirror, Upstream};
 use crate::config::units::Share;
 
+/// Bytes of bodies that copies may hold on one thread.
+const MIRROR_BUFFER: u64 = 16 << 20;
+
 /// The upstreams that answer; none where something about them is wrong.
 pub(super) fn destinations(
     scope: &Scope<'_>,
@@ -116,18 +119,23 @@ pub(super) fn mirror(
     upstreams: &Upstreams,
 ) -> Option<Mirror> {
     let written = written?;
-    let (name, span, share) = match &written.value {
-        Shorthand::Short(name) => (name, &written.span, Share::WHOLE),
+    let (name, span, share, buffer) = match &written.value {
+        Shorthand::Short(name) => (name, &written.span, Share::WHOLE, MIRROR_BUFFER),
         Shorthand::Long(table) => {
+            let buffer = table.buffer.as_ref().map_or(MIRROR_BUFFER, |size| size.value.0.0);
             let Some(to) = &table.to else {
                 scope.missing(&written.span, "to", "write for example `to = \"shadow\"`");
                 return None;
             };
-            (&to.value, &to.span, share(table.share.as_ref(), Share::WHOLE))
+            (&to.value, &to.span, share(table.share.as_ref(), Share::WHOLE), buffer)
         }
     };
     let (upstream, _) = upstream(scope, name, span, names, upstreams)?;
-    Some(Mirror { upstream, share })
+    Some(Mirror {
+        upstream,
+        share,
+        buffer,
+    })
 }
 
 /// What goes wrong on purpose.

@@ -17,6 +17,27 @@ pub struct Discovery {
     pub written: String,
     /// How long the last targets are kept when none are found any more. 1 minute by default; zero: not at all.
     pub grace: Duration,
+    /// How soon it is asked again after errors.
+    pub pauses: Pauses,
+}
+
+/// `backoff` and `longest_backoff`: each is twice the one before, and between a half and all of it is taken, so that many
+/// gateways do not come back at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pauses {
+    /// 1 s by default.
+    pub first: Duration,
+    /// 30 s by default.
+    pub longest: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Pauses {
+        Pauses {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(30),
+        }
+    }
 }
 
 /// What is asked for targets.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use balance::{Balance, HashKey, Sticky};
 pub use compress::{Compress, Encoding, Levels, MediaPattern};
 pub use connections::{Connections, HttpVersion, ProxyProtocol, TargetTls};
-pub use discovery::{Asking, Consul, Discovery, DiscoverySource, Kubernetes, Roots, ServicePort, Token};
+pub use discovery::{Asking, Consul, Discovery, DiscoverySource, Kubernetes, Pauses, Roots, ServicePort, Token};
 pub use filter::{FilterLimits, FilterUse, Grants, OnFailure, Plugin, PluginSource, Quarantine};
 pub use health::{Eject, Health, Probe};
 pub use http2::Http2Limits;

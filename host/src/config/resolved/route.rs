@@ -106,6 +106,8 @@ pub struct Mirror {
     pub upstream: usize,
     /// Of the requests that are copied.
     pub share: Share,
+    /// Bytes of bodies that copies may hold on one thread, all together. 16 MiB by default.
+    pub buffer: u64,
 }
 
 /// `fault = { delay = "200ms", delay_share = "10%", abort = 503, abort_share = "5%" }`

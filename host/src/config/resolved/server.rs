@@ -78,6 +78,10 @@ pub struct Timeouts {
     pub drain: Duration,
     /// For a gateway that takes over to be ready. 5 min by default: it loads and compiles plugins first.
     pub handover: Duration,
+    /// Until it is known how upstreams are doing, when the gateway starts. 5 s by default.
+    pub ready: Duration,
+    /// The same when a new configuration is to be used. 2 s by default.
+    pub reload: Duration,
 }
 
 /// `server.limits.body_rate`, and the time before it counts.

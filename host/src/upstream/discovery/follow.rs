@@ -7,22 +7,18 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Failed, Source};
-use crate::config::resolved::{Discovery, Target};
+use crate::config::resolved::{Discovery, Pauses, Target};
 use crate::telemetry::Counter;
 use crate::telemetry::metrics::{DISCOVERY_UPDATES, Metrics};
 use crate::upstream::UpstreamState;
 use crate::upstream::tending::TENDING_THREAD;
-
-/// The first pause after an error, and the longest: each is twice the one before, and between a half and all of it is
-/// taken, so that many gateways do not come back at once.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is followed, for log and metrics.
 pub(super) struct About {
     upstream: String,
     source: String,
     grace: Duration,
+    pauses: Pauses,
     updates: Updates,
 }
 
@@ -34,7 +30,7 @@ struct Updates {
 }
 
 impl About {
-    pub(super) fn new(upstream: &str, source: String, grace: Duration, metrics: &Metrics) -> About {
+    pub(super) fn new(upstream: &str, source: String, grace: Duration, pauses: Pauses, metrics: &Metrics) -> About {
         let counter = |result: &str| {
             let labels = vec![("result", result.into()), ("upstream", upstream.into())];
             metrics.counter(TENDING_THREAD, DISCOVERY_UPDATES, labels)
@@ -43,6 +39,7 @@ impl About {
             upstream: upstream.to_owned(),
             source,
             grace,
+            pauses,
             updates: Updates {
                 ok: counter("ok"),
                 empty: counter("empty"),
@@ -108,7 +105,7 @@ impl Progress<'_> {
             about,
             kept,
             is_failing: false,
-            pause: FIRST_PAUSE,
+            pause: about.pauses.first,
             none_since: None,
             grace_ends: None,
         }
@@ -181,7 +178,7 @@ impl Progress<'_> {
             return Duration::ZERO;
         }
         let pause = self.pause;
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        self.pause = pause.saturating_mul(2).min(self.about.pauses.longest);
         pause
     }
 
@@ -190,7 +187,7 @@ impl Progress<'_> {
             let About { upstream, source, .. } = self.about;
             tracing::info!(upstream, source, "discovery works again");
         }
-        (self.is_failing, self.pause) = (false, FIRST_PAUSE);
+        (self.is_failing, self.pause) = (false, self.about.pauses.first);
     }
 }
 
@@ -207,7 +204,8 @@ impl Following<'_> {
 
     pub(super) fn about(&self, discovery: &Discovery) -> About {
         let upstream = &self.state.settings.name;
-        About::new(upstream, discovery.written.clone(), discovery.grace, self.metrics)
+        let source = discovery.written.clone();
+        About::new(upstream, source, discovery.grace, discovery.pauses, self.metrics)
     }
 
     /// These are the targets from now on.
@@ -227,7 +225,8 @@ impl Following<'_> {
         for gone in before.iter().filter(|listed| !is_in(&after, &listed.state.name)) {
             removed += 1;
             // Or addresses that come and go would fill the memory.
-            self.metrics.forget_target(upstream, &gone.state.name);
+            self.metrics
+                .forget(&[("target", &gone.state.name), ("upstream", upstream)]);
         }
         if added + removed > 0 {
             tracing::info!(upstream, targets = after.len(), added, removed, "targets discovered");

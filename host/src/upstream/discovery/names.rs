@@ -1,19 +1,19 @@
 //! Targets that are listed by name: what addresses the names have.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::spawn_local;
 
 use super::dns::Dns;
 use super::follow::{About, follow};
-use crate::config::resolved::{Address, Asking, Target};
+use crate::config::resolved::{Address, Asking, Pauses, Target};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::UpstreamState;
 use crate::upstream::state::Listed;
 use crate::upstream::target_state::TargetState;
+use crate::upstream::tasks::Tasks;
 
 /// How long the last addresses of a name are kept when it has none any more.
 const GRACE: Duration = Duration::from_secs(60);
@@ -22,10 +22,7 @@ const GRACE: Duration = Duration::from_secs(60);
 pub(super) struct Names {
     upstream: Arc<UpstreamState>,
     metrics: Metrics,
-    /// By the address of the target's state, which its task keeps alive.
-    tasks: HashMap<usize, AbortHandle>,
-    /// Ends them all when it is dropped.
-    set: JoinSet<()>,
+    tasks: Tasks,
 }
 
 impl Names {
@@ -33,8 +30,7 @@ impl Names {
         Names {
             upstream: upstream.clone(),
             metrics: metrics.clone(),
-            tasks: HashMap::new(),
-            set: JoinSet::new(),
+            tasks: Tasks::default(),
         }
     }
 
@@ -44,24 +40,17 @@ impl Names {
             resolver: self.upstream.settings.resolver,
             every: None,
         };
-        let mut before = std::mem::take(&mut self.tasks);
-        for Listed { target, state } in targets {
-            let Some((host, port)) = target.address.name() else {
-                continue;
-            };
-            let key = Arc::as_ptr(state).addr();
-            let task = before.remove(&key).unwrap_or_else(|| {
-                let source = format!("dns:{host}:{port}");
-                let about = About::new(&self.upstream.settings.name, source, GRACE, &self.metrics);
-                let dns = Dns::new(host, port, asking);
-                self.set.spawn(keep(dns, about, self.upstream.clone(), state.clone()))
-            });
-            self.tasks.insert(key, task);
-        }
-        for task in before.into_values() {
-            task.abort();
-        }
-        while self.set.try_join_next().is_some() {}
+        let named = targets
+            .iter()
+            .filter_map(|Listed { target, state }| Some((state, target.address.name()?)));
+        let begin = |(state, (host, port)): (&Arc<TargetState>, (&Arc<str>, u16))| {
+            let source = format!("dns:{host}:{port}");
+            let name = &self.upstream.settings.name;
+            let about = About::new(name, source, GRACE, Pauses::default(), &self.metrics);
+            let dns = Dns::new(host, port, asking);
+            spawn_local(keep(dns, about, self.upstream.clone(), state.clone())).abort_handle()
+        };
+        self.tasks.follow(named, |(state, _)| *state, begin);
     }
 }
 

@@ -1,15 +1,15 @@
 //! What probes in a row mean for a target.
 
-use std::sync::atomic::Ordering;
-
 use crate::config::resolved;
 use crate::upstream::target_state::{Health, TargetState};
 
 /// Hears what probes say of one target. One that contradicts what is known changes nothing; several in a row do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Judge {
     /// Probes in a row against what is known.
     against: u32,
+    /// Whether the next one decides alone.
+    decides: bool,
 }
 
 /// What has changed.
@@ -20,10 +20,18 @@ pub(super) enum Verdict {
 }
 
 impl Judge {
+    /// `anew`: these are other probes than those that what is known comes from.
+    pub(super) fn new(anew: bool) -> Judge {
+        Judge {
+            against: 0,
+            decides: anew,
+        }
+    }
+
     /// Hears of one more probe; what it changes, if anything.
     pub(super) fn hear(&mut self, passed: bool, target: &TargetState, settings: &resolved::Health) -> Option<Verdict> {
         let known = target.health();
-        let is_first = target.undecided.swap(false, Ordering::Relaxed);
+        let decides = std::mem::take(&mut self.decides) || known == Health::New;
         if passed == (known == Health::Healthy) && known != Health::New {
             self.against = 0;
             return None;
@@ -34,7 +42,7 @@ impl Judge {
         } else {
             settings.unhealthy_after
         };
-        if !is_first && known != Health::New && self.against < needed {
+        if !decides && self.against < needed {
             return None;
         }
         self.against = 0;
@@ -56,7 +64,7 @@ mod tests {
     /// What a target's health is after each of these probes.
     fn told(target: &TargetState, probes: &[bool]) -> Vec<Option<Verdict>> {
         let settings = resolved::Health::of(Probe::Tcp);
-        let mut judge = Judge::default();
+        let mut judge = Judge::new(target.health() == Health::Healthy);
         probes
             .iter()
             .map(|passed| judge.hear(*passed, target, &settings))

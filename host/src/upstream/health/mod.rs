@@ -4,17 +4,17 @@ mod grpc;
 mod judge;
 mod probe;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use self::judge::{Judge, Verdict};
 use self::probe::ProbeError;
 use super::state::{Awaited, Listed};
 use super::target_state::Health;
+use super::tasks::Tasks;
 use super::tending::TENDING_THREAD;
 use super::{UpstreamState, slow_start, target_state};
 use crate::config::resolved;
@@ -26,51 +26,20 @@ use crate::telemetry::metrics::{
 pub(super) async fn probe(state: &Arc<UpstreamState>, metrics: &Metrics) {
     let Some(settings) = &state.settings.health else { return };
     let mut changes = state.changes();
-    let mut probed = Probed::default();
+    let mut probed = Tasks::default();
+    let begin = |listed: &Listed| {
+        let probing = probe_target(state.clone(), listed.clone(), settings.clone(), metrics.clone());
+        spawn_local(probing).abort_handle()
+    };
     loop {
         changes.mark_unchanged();
         let targets = state.targets();
-        probed.follow(state, &targets, settings, metrics);
+        probed.follow(targets.iter(), |listed| &listed.state, begin);
         if state.is_known(Awaited::Targets) && targets.iter().all(|listed| listed.state.health() != Health::New) {
             state.settle(Awaited::Probes);
         }
         // The sender lives as long as `state`.
         let _ = changes.changed().await;
-    }
-}
-
-/// The targets that are probed, each in a task that ends with this.
-#[derive(Default)]
-struct Probed {
-    /// By the address of the target's state, which the task keeps alive.
-    tasks: HashMap<usize, Task>,
-}
-
-struct Task(AbortHandle);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Probed {
-    fn follow(
-        &mut self,
-        state: &Arc<UpstreamState>,
-        targets: &[Listed],
-        settings: &resolved::Health,
-        metrics: &Metrics,
-    ) {
-        let mut before = std::mem::take(&mut self.tasks);
-        for listed in targets {
-            let key = Arc::as_ptr(&listed.state).addr();
-            let task = before.remove(&key).unwrap_or_else(|| {
-                let probing = probe_target(state.clone(), listed.clone(), settings.clone(), metrics.clone());
-                Task(tokio::task::spawn_local(probing).abort_handle())
-            });
-            self.tasks.insert(key, task);
-        }
     }
 }
 
@@ -82,7 +51,7 @@ async fn probe_target(state: Arc<UpstreamState>, listed: Listed, settings: resol
         metrics.counter(TENDING_THREAD, UPSTREAM_PROBES, labels)
     };
     let (passed, failed) = (counter("ok"), counter("failed"));
-    let mut judge = Judge::default();
+    let mut judge = Judge::new(state.probes_anew);
     // A name has to be resolved first: that it is not yet says nothing of the target.
     let mut changes = state.changes();
     while !listed.state.addresses.are_known() {
