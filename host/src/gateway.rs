@@ -4,19 +4,22 @@
 //! configuration ──> plugins compiled, imports checked ──> settings checked ──> filters ──> routes ──> routers ──> listeners
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
+use crate::acme::{AcmeCertificate, Challenges};
 use crate::config::resolved::{
-    Config, FilterLimits, FilterUse, Listener, Plugin as PluginSettings, PluginSource, Route,
+    Acme, AcmeChallenge, Config, FilterLimits, FilterUse, Listener, Plugin as PluginSettings, PluginSource, Route,
 };
 use crate::config::{Problem, Problems, check_settings, settings_error};
 use crate::pipeline::QuarantineState;
 use crate::router::Router;
-use crate::telemetry::metrics::{FILTER_QUARANTINED, FilterCounters, Metrics, UPSTREAM_BREAKER, UPSTREAM_TARGETS};
+use crate::telemetry::metrics::{
+    CERTIFICATE_NOT_AFTER, FILTER_QUARANTINED, FilterCounters, Metrics, UPSTREAM_BREAKER, UPSTREAM_TARGETS,
+};
 use crate::tls::ListenerTls;
 use crate::upstream::UpstreamState;
 use crate::wasm::capabilities::Services;
@@ -35,6 +38,10 @@ pub struct Gateway {
     pub routes: Vec<GatewayRoute>,
     /// In the order of the configuration.
     pub(crate) upstreams: Vec<Arc<UpstreamState>>,
+    /// Certificates that are obtained, for any listener.
+    pub(crate) acme: Vec<Arc<AcmeCertificate>>,
+    /// What is answered for their domains; the same for all gateways of a process.
+    pub(crate) challenges: Arc<Challenges>,
     plugins: HashMap<PluginKey, Arc<Plugin>>,
     filters: HashMap<FilterKey, Arc<Filter>>,
     quarantines: HashMap<Arc<str>, (Arc<Filter>, Arc<QuarantineState>)>,
@@ -48,6 +55,8 @@ pub struct GatewayListener {
     /// From a request to the number of a route. Listeners with the same routes share it.
     pub router: Arc<Router>,
     pub(crate) tls: Option<Arc<ListenerTls>>,
+    /// What is answered over plain HTTP to who checks that a domain is ours, where somebody may.
+    pub(crate) challenges: Option<Arc<Challenges>>,
 }
 
 /// A route, with its filters ready to be instantiated.
@@ -116,6 +125,8 @@ impl Gateway {
             problems: Vec::new(),
             loaded: HashMap::new(),
             kept: Kept::default(),
+            acme: Vec::new(),
+            challenges: previous.map(|gateway| gateway.challenges.clone()).unwrap_or_default(),
         };
         let mut routes = Vec::with_capacity(config.routes.len());
         for route in &config.routes {
@@ -133,9 +144,15 @@ impl Gateway {
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for settings in &config.listeners {
             let router = build.router(&mut routers, &config.routes, |route| route.is_served_on(&settings.name));
-            listeners.extend(build.listener(settings, router));
+            listeners.extend(build.listener(settings, &config, router));
         }
-        let Build { problems, kept, .. } = build;
+        let Build {
+            problems,
+            kept,
+            acme,
+            challenges,
+            ..
+        } = build;
         match (Problems::of(problems), everywhere) {
             (None, Some(everywhere)) => {
                 let Kept {
@@ -150,6 +167,8 @@ impl Gateway {
                     listeners,
                     everywhere,
                     routes,
+                    acme,
+                    challenges,
                     plugins,
                     filters,
                     quarantines,
@@ -184,6 +203,22 @@ impl Gateway {
                 ("scope", filter.scope.clone()),
             ];
             metrics.reading(FILTER_QUARANTINED, labels, move || u64::from(state.is_on()));
+        }
+        for (listener, tls) in self.listeners.iter().filter_map(|one| Some((one, one.tls.as_ref()?))) {
+            let (name, certificates) = (listener.settings.name.clone(), tls.certificates.clone());
+            metrics.listing(CERTIFICATE_NOT_AFTER, move || {
+                let mut ends = BTreeMap::new();
+                for one in certificates.current() {
+                    let first: Arc<str> = one.names().first().map_or("", String::as_str).into();
+                    let since = one.not_after().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                    // Of two kinds for the same names, that which ends first.
+                    ends.entry(first)
+                        .and_modify(|end: &mut u64| *end = since.min(*end))
+                        .or_insert(since);
+                }
+                let labels = |first| vec![("certificate", first), ("listener", name.clone())];
+                ends.into_iter().map(|(first, end)| (labels(first), end)).collect()
+            });
         }
         for state in &self.upstreams {
             state.publish_health(metrics);
@@ -246,6 +281,8 @@ struct Build<'a> {
     /// By name: each plugin is read and reported on once.
     loaded: HashMap<String, Option<Arc<Plugin>>>,
     kept: Kept,
+    acme: Vec<Arc<AcmeCertificate>>,
+    challenges: Arc<Challenges>,
 }
 
 /// Routers by the numbers of their routes.
@@ -279,25 +316,60 @@ impl Build<'_> {
         built.clone()
     }
 
-    fn listener(&mut self, settings: &Listener, router: Option<Arc<Router>>) -> Option<GatewayListener> {
+    fn listener(
+        &mut self,
+        settings: &Listener,
+        config: &Config,
+        router: Option<Arc<Router>>,
+    ) -> Option<GatewayListener> {
         let known = self.previous.and_then(|gateway| gateway.listener(&settings.name));
         let known = known.and_then(|listener| listener.tls.as_deref());
         let tls = match &settings.tls {
             None => None,
-            Some(tls) => match ListenerTls::new(tls, settings.http2, known) {
-                Ok(tls) => Some(tls),
-                Err(error) => {
-                    let title = format!("TLS of the listener `{}` cannot be set up: {error}", settings.name);
-                    self.problems.push(Problem::anywhere(title));
-                    return None;
+            Some(tls) => {
+                let obtained: Vec<_> = tls.acme.iter().map(|acme| self.obtained(acme).shown.clone()).collect();
+                let challenges = self.challenges_by(config, AcmeChallenge::TlsAlpn01);
+                match ListenerTls::new(tls, settings.http2, &obtained, challenges, known) {
+                    Ok(tls) => Some(tls),
+                    Err(error) => {
+                        let title = format!("TLS of the listener `{}` cannot be set up: {error}", settings.name);
+                        self.problems.push(Problem::anywhere(title));
+                        return None;
+                    }
                 }
-            },
+            }
         };
+        let challenges = self.challenges_by(config, AcmeChallenge::Http01);
         Some(GatewayListener {
             settings: Arc::new(settings.clone()),
             router: router?,
+            challenges: challenges.filter(|_| tls.is_none()),
             tls,
         })
+    }
+
+    /// The certificate that is to be so: one for all listeners, and the previous gateway's where that had it alike.
+    fn obtained(&mut self, settings: &Acme) -> Arc<AcmeCertificate> {
+        let previous = self.previous.map_or(&[][..], |gateway| &gateway.acme);
+        if let Some(known) = self.acme.iter().find(|known| known.settings == *settings) {
+            return known.clone();
+        }
+        let known = previous.iter().find(|known| known.settings == *settings).cloned();
+        let certificate = known.unwrap_or_else(|| AcmeCertificate::new(settings, previous));
+        self.acme.push(certificate.clone());
+        certificate
+    }
+
+    /// What listeners answer that can do so in this way. None where nobody will ask.
+    fn challenges_by(&self, config: &Config, challenge: AcmeChallenge) -> Option<Arc<Challenges>> {
+        let mut obtained = config
+            .listeners
+            .iter()
+            .filter_map(|one| one.tls.as_ref())
+            .flat_map(|tls| &tls.acme);
+        obtained
+            .any(|acme| acme.challenge == challenge)
+            .then(|| self.challenges.clone())
     }
 
     async fn filter(&mut self, route: &Route, settings: &FilterUse) -> Option<GatewayFilter> {

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 
+mod acme;
 mod admin;
 mod backend;
 mod body;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::acme;
 use crate::config::resolved::{self, ListenAddress};
 use crate::config::{self, Loaded, Problems};
 use crate::file_watch::FileWatch;
@@ -86,7 +87,9 @@ impl Reloader {
         for warning in &warnings {
             tracing::warn!("{}", warning.render(false));
         }
-        Gateway::build(config, &self.environment, Some(before)).await
+        let gateway = Gateway::build(config, &self.environment, Some(before)).await?;
+        acme::prepare_stores(&gateway.acme)?;
+        Ok(gateway)
     }
 }
 

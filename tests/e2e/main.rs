@@ -41,6 +41,7 @@ mod upstream_tls;
 mod websockets;
 
 // Where clients come in.
+mod acme;
 mod client_certificates;
 mod listeners;
 mod proxy_protocol;

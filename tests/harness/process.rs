@@ -68,7 +68,7 @@ impl Process {
     }
 
     /// Starts any program.
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

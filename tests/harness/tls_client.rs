@@ -26,6 +26,11 @@ impl TlsClient {
         Self::new(authority, None, rustls::ALL_VERSIONS)
     }
 
+    /// The same, of a root in PEM.
+    pub fn trusting_root(pem: &str) -> Self {
+        Self::of(pem, None, rustls::ALL_VERSIONS)
+    }
+
     /// The same, with a certificate to show.
     pub fn showing(authority: &Authority, certificate: &Certificate) -> Self {
         Self::new(authority, Some(certificate), rustls::ALL_VERSIONS)
@@ -41,9 +46,13 @@ impl TlsClient {
         certificate: Option<&Certificate>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Self {
+        Self::of(authority.pem(), certificate, versions)
+    }
+
+    fn of(root: &str, certificate: Option<&Certificate>, versions: &[&'static SupportedProtocolVersion]) -> Self {
         let mut roots = RootCertStore::empty();
         roots
-            .add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).expect("a certificate"))
+            .add(CertificateDer::from_pem_slice(root.as_bytes()).expect("a certificate"))
             .expect("a root");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)

@@ -1,5 +1,6 @@
 //! What answers a route. Each backend turns a request into a response; filters run before and after it.
 
+pub(crate) mod challenge;
 mod fault;
 pub(crate) mod fixed;
 pub(crate) mod mirror;
@@ -27,6 +28,8 @@ pub(crate) enum Backend {
     Redirect(redirect::Redirect),
     /// Always gives the same response.
     Fixed(fixed::Fixed),
+    /// Proves that a domain is ours.
+    Challenge(challenge::Challenge),
 }
 
 impl Backend {

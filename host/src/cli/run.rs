@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::exit;
+use crate::acme;
 use crate::admin::{Admin, AdminListener};
 use crate::config::resolved::ListenAddress;
 use crate::config::{self, Loaded, Problems};
@@ -82,6 +83,7 @@ pub(crate) async fn serve(
     };
     let (admin_address, handover) = (config.server.admin, config.server.handover.clone());
     let gateway = Gateway::build(config, &environment, None).await?;
+    acme::prepare_stores(&gateway.acme)?;
     gateway.publish(&environment.metrics);
     let mut reloader = path.map(|path| Reloader::new(&path, standard, environment.clone(), &gateway));
 

@@ -8,12 +8,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use rustls::server::Acceptor;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::activity::{Activity, Order};
 use super::proxy_protocol::{self, Announced};
+use crate::acme::Challenges;
 use crate::socket::{Rewound, Socket, Transport};
 use crate::tls::ListenerTls;
 
@@ -92,8 +95,13 @@ async fn shake_hands(
         Some(first) if first.is_ascii_uppercase() => return Err(Ended::PlainHttp(transport)),
         _ => return Err(Ended::NotSecured(io::ErrorKind::InvalidData.into())),
     }
-    let acceptor = TlsAcceptor::from(tls.config.clone());
-    let mut accept = pin!(acceptor.accept(Rewound::new(ahead.freeze(), transport)));
+    let stream = Rewound::new(ahead.freeze(), transport);
+    let mut accept = pin!(async {
+        match tls.challenges.as_deref().filter(|challenges| challenges.has_tls()) {
+            None => TlsAcceptor::from(tls.config.clone()).accept(stream).await.map(Some),
+            Some(challenges) => Box::pin(accepted_or_answered(stream, tls, challenges)).await,
+        }
+    });
     let mut drain = false;
     let accepted = poll_fn(|cx| {
         loop {
@@ -110,14 +118,31 @@ async fn shake_hands(
         }
     });
     let stream = match accepted.await {
-        None => return Err(Ended::Quietly),
+        None | Some(Ok(None)) => return Err(Ended::Quietly),
         Some(Err(error)) => return Err(Ended::NotSecured(error)),
-        Some(Ok(stream)) => stream,
+        Some(Ok(Some(stream))) => stream,
     };
     if drain {
         activity.order(Order::Drain);
     }
     Ok(Socket::Tls(Box::new(stream.into())))
+}
+
+/// A handshake with a client, or with somebody who checks that a domain is ours (RFC 8737): then it is all there is.
+async fn accepted_or_answered(
+    stream: Rewound,
+    tls: &ListenerTls,
+    challenges: &Challenges,
+) -> io::Result<Option<TlsStream<Rewound>>> {
+    let started = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    match challenges.tls(&started.client_hello()) {
+        None => started.into_stream(tls.config.clone()).await.map(Some),
+        Some(answer) => {
+            let mut answered = started.into_stream(answer).await?;
+            let _ = answered.shutdown().await;
+            Ok(None)
+        }
+    }
 }
 
 /// Reads what has arrived, or waits for it. What has arrived is read before an order is heeded.

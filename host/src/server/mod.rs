@@ -48,6 +48,7 @@ use self::client_limits::ClientLimits;
 use self::handover::Passed;
 use self::inherited::Inherited;
 use self::socket_file::SocketFile;
+use crate::acme::Keeper;
 use crate::config::resolved::ListenAddress;
 use crate::gateway::Gateway;
 use crate::telemetry::Metrics;
@@ -102,6 +103,7 @@ pub(crate) struct Server {
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
     tending: Tending,
+    keeper: Keeper,
 }
 
 /// An address where a running server listens.
@@ -183,8 +185,10 @@ impl Server {
             stage,
             threads: Vec::new(),
             tending: Tending::start(metrics).map_err(StartError::Thread)?,
+            keeper: Keeper::new(metrics),
         };
-        server.tending.update(server.current().upstreams.clone());
+        let current = server.current();
+        server.tending.update(current.upstreams.clone());
         for index in 0..threads {
             let own = sockets.iter_mut().flat_map(|(number, sockets)| {
                 let share = sockets.pop().unwrap_or_default();
@@ -194,6 +198,8 @@ impl Server {
             let thread = worker::start(index, server.shared.clone(), own, server.stage.subscribe());
             server.threads.push(thread.map_err(StartError::Thread)?);
         }
+        // From now on somebody answers.
+        server.keeper.update(&current.acme, &current.challenges);
         Ok(server)
     }
 
@@ -234,8 +240,10 @@ impl Server {
         let new: Vec<_> = gateway.upstreams.iter().filter(is_new).cloned().collect();
         settled(&new, gateway.config.server.timeouts.reload).await;
         self.tending.update(gateway.upstreams.clone());
-        self.shared.current.store(Arc::new(gateway));
+        let gateway = Arc::new(gateway);
+        self.shared.current.store(gateway.clone());
         self.shared.version.fetch_add(1, Ordering::Release);
+        self.keeper.update(&gateway.acme, &gateway.challenges);
     }
 
     /// Waits until it is known how the upstreams are doing, for a while: one that never answers must not keep the gateway from
@@ -260,6 +268,7 @@ impl Server {
     /// Takes no more connections, and lets those that are open finish.
     pub(crate) fn drain(&mut self) {
         self.passed_on.clear();
+        self.keeper.stop();
         self.stage.send_replace(Stage::Draining);
     }
 

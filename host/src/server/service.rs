@@ -151,6 +151,11 @@ fn find<'v>(
     if accepted.target.path() == ASTERISK {
         return Ok((&view.itself, Params::default()));
     }
+    if let Some((challenge, route)) = &listener.challenge
+        && challenge.is_asked(&parts.method, accepted.target.path())
+    {
+        return Ok((route, Params::default()));
+    }
     if let Some(to_https) = &listener.to_https {
         return Ok((to_https, Params::default()));
     }
@@ -248,6 +253,12 @@ async fn backend(route: &RouteView, completion: &mut Completion, mut verdict: Ve
             redirect
                 .answer(exchange)
                 .map(|reply| (pipeline::answer(exchange, reply), Outcome::Redirected))
+        }
+        (Verdict::Pass(_), Some(Backend::Challenge(challenge))) => {
+            let exchange = completion.exchange();
+            challenge
+                .answer(exchange)
+                .map(|reply| (pipeline::answer(exchange, reply), Outcome::Responded))
         }
         (Verdict::Pass(_), Some(Backend::Fixed(fixed))) => Ok((
             pipeline::answer(completion.exchange(), fixed.answer()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
+use crate::backend::challenge::Challenge;
 use crate::backend::fixed::Fixed;
 use crate::backend::redirect::Redirect;
 use crate::backend::{Backend, Fault};
@@ -42,6 +43,8 @@ pub(crate) struct ListenerView {
     pub(crate) tls: Option<Arc<ListenerTls>>,
     /// What takes every request, where all are sent to HTTPS.
     pub(crate) to_https: Option<Rc<RouteView>>,
+    /// What takes questions about our domains, where there may be some.
+    pub(crate) challenge: Option<(Challenge, Rc<RouteView>)>,
 }
 
 /// One route on one thread.
@@ -67,6 +70,8 @@ pub(crate) struct RouteView {
 const UNROUTED: &str = "-";
 /// The same of one that its listener sends to HTTPS.
 const TO_HTTPS: &str = "redirect-to-https";
+/// The same of one that checks that a domain is ours.
+const ACME_CHALLENGE: &str = "acme-challenge";
 
 impl RouteView {
     /// What stands in for a route where there is none: without filters.
@@ -246,12 +251,18 @@ fn listener(
                 let backend = Backend::Redirect(Redirect::to_https(port)?);
                 Some(RouteView::of_no_route(TO_HTTPS, Some(backend), metrics, thread))
             }),
+            challenge: listener.challenges.clone().map(Challenge).map(|challenge| {
+                let backend = Backend::Challenge(challenge.clone());
+                let route = RouteView::of_no_route(ACME_CHALLENGE, Some(backend), metrics, thread);
+                (challenge, route)
+            }),
         },
         (None, Some(known)) => ListenerView {
             settings: known.settings.clone(),
             router: gateway.everywhere.clone(),
             tls: known.tls.clone(),
             to_https: known.to_https.clone(),
+            challenge: known.challenge.clone(),
         },
         (None, None) => return None,
     };

@@ -71,6 +71,10 @@ pub(crate) const UPSTREAM_CONNECTIONS_CLOSED: &str = "portcullis_upstream_connec
 pub(crate) const UPSTREAM_CONNECT_FAILURES: &str = "portcullis_upstream_connect_failures";
 /// Duration of connecting to targets, TLS included, by upstream.
 pub(crate) const UPSTREAM_CONNECT_DURATION: &str = "portcullis_upstream_connect_duration_seconds";
+/// When a certificate that clients are shown ends, by its first name and listener.
+pub(crate) const CERTIFICATE_NOT_AFTER: &str = "portcullis_certificate_not_after_seconds";
+/// Orders of certificates by ACME, by certificate and result.
+pub(crate) const ACME_ORDERS: &str = "portcullis_acme_orders";
 /// Reloads of the configuration, by result.
 pub(crate) const RELOADS: &str = "portcullis_reloads";
 /// Lines that the access log could not take.
@@ -124,6 +128,11 @@ const HELP: &[(&str, &str)] = &[
         "Connections to targets that could not be made",
     ),
     (UPSTREAM_CONNECT_DURATION, "Duration of connecting to targets"),
+    (
+        CERTIFICATE_NOT_AFTER,
+        "When a certificate that clients are shown ends, in seconds since 1970",
+    ),
+    (ACME_ORDERS, "Orders of certificates by ACME"),
     (RELOADS, "Reloads of the configuration"),
     (ACCESS_LOG_DROPPED, "Lines that the access log could not take"),
 ];

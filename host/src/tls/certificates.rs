@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::Certificate;
+use super::{Certificate, Obtained};
 
 /// The certificates of one listener.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    all: Vec<Arc<Certificate>>,
+    all: Vec<Source>,
     /// By name, in the order written; a wildcard by what follows its `*`.
     exact: HashMap<String, Vec<usize>>,
     wildcard: HashMap<String, Vec<usize>>,
@@ -19,16 +19,49 @@ pub(crate) struct Certificates {
     strict: bool,
 }
 
+/// Where one of them comes from.
+#[derive(Debug)]
+enum Source {
+    Files(Arc<Certificate>),
+    Acme(Arc<Obtained>),
+}
+
+impl Source {
+    fn names(&self) -> &[String] {
+        match self {
+            Source::Files(certificate) => certificate.names(),
+            Source::Acme(obtained) => obtained.names(),
+        }
+    }
+
+    /// None where it is not there yet.
+    fn current(&self) -> Option<Arc<Certificate>> {
+        match self {
+            Source::Files(certificate) => Some(certificate.clone()),
+            Source::Acme(obtained) => obtained.current(),
+        }
+    }
+
+    fn covers(&self, host: &str) -> bool {
+        match self {
+            Source::Files(certificate) => certificate.covers(host),
+            Source::Acme(obtained) => obtained.names().iter().any(|name| name == host),
+        }
+    }
+}
+
 impl Certificates {
-    pub(crate) fn new(all: &[Arc<Certificate>], strict: bool) -> Certificates {
+    /// Those from files first.
+    pub(crate) fn new(files: &[Arc<Certificate>], acme: &[Arc<Obtained>], strict: bool) -> Certificates {
+        let files = files.iter().cloned().map(Source::Files);
         let mut certificates = Certificates {
-            all: all.to_vec(),
+            all: files.chain(acme.iter().cloned().map(Source::Acme)).collect(),
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             strict,
         };
-        for (number, certificate) in all.iter().enumerate() {
-            for name in certificate.names() {
+        for (number, source) in certificates.all.iter().enumerate() {
+            for name in source.names() {
                 let (by_name, name) = match name.strip_prefix('*') {
                     Some(suffix) => (&mut certificates.wildcard, suffix),
                     None => (&mut certificates.exact, name.as_str()),
@@ -41,7 +74,7 @@ impl Certificates {
 
     /// Whether any of them is for this host.
     pub(crate) fn cover(&self, host: &str) -> bool {
-        self.all.iter().any(|certificate| certificate.covers(host))
+        self.all.iter().any(|source| source.covers(host))
     }
 
     /// Whether what a client that named `server_name` was shown is also for `host`.
@@ -49,14 +82,23 @@ impl Certificates {
         self.candidates(server_name)
             .iter()
             .filter_map(|number| self.all.get(*number))
-            .any(|certificate| certificate.covers(host))
+            .any(|source| source.covers(host))
     }
 
-    /// Those for the host that a client names, the one written first standing first; an exact name wins over a wildcard.
+    /// Those that are there.
+    pub(crate) fn current(&self) -> impl Iterator<Item = Arc<Certificate>> {
+        self.all.iter().filter_map(Source::current)
+    }
+
+    /// Those for the host that a client names, the one written first standing first. An exact name wins over a wildcard,
+    /// which stands in where the exact one is not there yet.
     fn candidates(&self, server_name: Option<&str>) -> &[usize] {
         let named = server_name.and_then(|name| {
             let suffix = name.find('.').and_then(|dot| name.get(dot..)).unwrap_or_default();
-            self.exact.get(name).or_else(|| self.wildcard.get(suffix))
+            let (exact, wildcard) = (self.exact.get(name), self.wildcard.get(suffix));
+            exact
+                .filter(|numbers| wildcard.is_none() || self.ready(numbers).next().is_some())
+                .or(wildcard)
         });
         match named {
             Some(named) => named,
@@ -64,19 +106,23 @@ impl Certificates {
             None => &[0],
         }
     }
+
+    /// Those of these that are there.
+    fn ready(&self, numbers: &[usize]) -> impl Iterator<Item = Arc<Certificate>> {
+        numbers.iter().filter_map(|number| self.all.get(*number)?.current())
+    }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(str::to_ascii_lowercase);
-        let candidates = self.candidates(name.as_deref()).iter();
-        let mut keys = candidates
-            .filter_map(|number| self.all.get(*number))
-            .map(|one| &one.key);
-        let first = keys.clone().next();
+        let candidates = self.candidates(name.as_deref());
         // Of two kinds for one name, the client gets the first that it understands.
-        let understood = keys.find(|key| key.key.choose_scheme(hello.signature_schemes()).is_some());
-        understood.or(first).cloned()
+        let understood = |one: &Arc<Certificate>| one.key.key.choose_scheme(hello.signature_schemes()).is_some();
+        let shown = self.ready(candidates).find(understood);
+        shown
+            .or_else(|| self.ready(candidates).next())
+            .map(|one| one.key.clone())
     }
 }
 
@@ -91,7 +137,7 @@ mod tests {
             for_names(&["*.example.com"]),
             for_names(&["api.example.com"]),
         ];
-        Certificates::new(&all.map(Arc::new), strict)
+        Certificates::new(&all.map(Arc::new), &[], strict)
     }
 
     #[test]
@@ -122,5 +168,25 @@ mod tests {
         assert!(certificates.shown_covers(Some("www.example.com"), "shop.example.com"));
         assert!(!certificates.shown_covers(Some("api.example.com"), "shop.example.com"));
         assert!(certificates.cover("fallback.example") && !certificates.cover("other.example"));
+    }
+
+    #[test]
+    fn what_is_not_there_yet_leaves_its_name_to_a_wildcard_or_to_nobody() {
+        let wild = Arc::new(for_names(&["*.example.com"]));
+        let names = ["api.example.com".to_owned(), "api.example.org".to_owned()];
+        let obtained = Arc::new(Obtained::new(&names, None));
+        let certificates = Certificates::new(&[wild], std::slice::from_ref(&obtained), false);
+        let shown = |name| certificates.ready(certificates.candidates(Some(name))).next();
+
+        assert!(shown("api.example.com").is_some_and(|one| one.covers("www.example.com")));
+        assert!(shown("api.example.org").is_none());
+        assert!(certificates.cover("api.example.org"));
+
+        obtained.replace(Arc::new(for_names(&["api.example.com", "api.example.org"])));
+
+        for name in ["api.example.com", "api.example.org"] {
+            assert!(shown(name).is_some_and(|one| one.covers("api.example.org")), "{name}");
+        }
+        assert_eq!(certificates.current().count(), 2);
     }
 }

@@ -3,9 +3,11 @@
 mod certificate;
 mod certificates;
 mod client_certificate;
+mod obtained;
 mod session;
 
 pub use certificate::{Certificate, CertificateError};
 pub(crate) use certificates::Certificates;
 pub use client_certificate::ClientCertificate;
+pub(crate) use obtained::Obtained;
 pub(crate) use session::{H2, ListenerTls, client_verifier};

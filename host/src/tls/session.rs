@@ -7,7 +7,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, version};
 
-use super::Certificates;
+use super::{Certificates, Obtained};
+use crate::acme::Challenges;
 use crate::config::resolved::{ClientCertificates, Tls, TlsVersion};
 
 /// HTTP/2 and HTTP/1.1 as clients name them (RFC 7301 section 6).
@@ -21,11 +22,13 @@ pub(crate) struct ListenerTls {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) settings: Tls,
+    /// What is answered to who checks that a domain is ours, where somebody may.
+    pub(crate) challenges: Option<Arc<Challenges>>,
     tickets: Arc<dyn ProducesTickets>,
 }
 
 impl ListenerTls {
-    /// TLS as configured. Sessions begun with `previous` can be resumed, but not where they were begun under other rules
+    /// TLS as configured, with the certificates that are obtained for it. Sessions begun with `previous` can be resumed, but not where they were begun under other rules
     /// for clients' certificates: a resumed session is not asked for one again.
     ///
     /// # Errors
@@ -33,13 +36,15 @@ impl ListenerTls {
     pub(crate) fn new(
         settings: &Tls,
         http2: bool,
+        obtained: &[Arc<Obtained>],
+        challenges: Option<Arc<Challenges>>,
         previous: Option<&ListenerTls>,
     ) -> Result<Arc<ListenerTls>, rustls::Error> {
         let tickets = match previous.filter(|previous| previous.settings.client == settings.client) {
             Some(previous) => previous.tickets.clone(),
             None => aws_lc_rs::Ticketer::new()?,
         };
-        let certificates = Arc::new(Certificates::new(&settings.certificates, settings.strict_sni));
+        let certificates = Arc::new(Certificates::new(&settings.certificates, obtained, settings.strict_sni));
         let versions: &[_] = match settings.min_version {
             TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
             TlsVersion::V1_3 => &[&version::TLS13],
@@ -61,6 +66,7 @@ impl ListenerTls {
             config: Arc::new(config),
             certificates,
             settings: settings.clone(),
+            challenges,
             tickets,
         }))
     }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::shorthand::LongForm;
-use super::{Located, OneOrMany, Switch, Text};
+use super::{Acme, Located, OneOrMany, Switch, Text};
 use crate::config::resolved::ListenAddress;
 
 /// `[[listener]]`
@@ -37,8 +37,10 @@ pub(crate) struct Listener {
 #[schemars(rename = "ListenerTls")]
 pub(crate) struct Tls {
     /// `certificates = [{ certificate = "a.pem", key = "a.key" }]`: each for the names that it holds.
-    #[schemars(required)]
     pub(crate) certificates: Option<Located<OneOrMany<Located<Certificate>>>>,
+    /// `acme = { domains = ["shop.example"], store = "acme", accept_terms = true }`: a certificate that the gateway obtains
+    /// and renews itself, or a list of such.
+    pub(crate) acme: Option<Located<OneOrMany<Located<Acme>>>>,
     /// `min_version = "1.3"`: the oldest version that is spoken. 1.2 by default.
     pub(crate) min_version: Option<Located<TlsVersion>>,
     /// `strict_sni = true`: who names no host that a certificate is for is refused, instead of being shown the first.

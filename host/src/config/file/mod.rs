@@ -9,6 +9,7 @@
 #[macro_use]
 mod only_table;
 
+mod acme;
 mod balance;
 mod breaker;
 mod compress;
@@ -32,6 +33,7 @@ mod written;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use acme::{Acme, AcmeChallenge, ExternalAccount};
 pub(crate) use balance::Policy;
 pub(crate) use breaker::{Breaker, UpstreamLimits};
 pub(crate) use compress::Compress;

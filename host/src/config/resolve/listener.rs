@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::acme::challenges_are_met;
 use super::scope::Scope;
 use super::tls;
 use crate::config::file::{self, Located, Switch};
@@ -45,6 +46,9 @@ impl Listeners {
             }
         }
         reading.admin(main);
+        for scope in scopes {
+            reading.challenges(scope);
+        }
         reading.listeners
     }
 
@@ -179,6 +183,21 @@ impl Reading<'_> {
         }
         self.taken.push((address.clone(), scope.place(span)));
         Some(address)
+    }
+
+    /// Reports certificates that could not be obtained, since nobody would answer for their domains.
+    fn challenges(&self, scope: &Scope<'_>) {
+        // What could not be read might be the listener that answers.
+        if self.listeners.incomplete || scope.has_errors() {
+            return;
+        }
+        let tables = scope.document.file.listener.iter();
+        for acme in tables
+            .filter_map(|table| table.tls.as_ref()?.acme.as_ref())
+            .flat_map(|list| &list.0)
+        {
+            challenges_are_met(scope, acme, &self.listeners.all);
+        }
     }
 
     /// Reports an admin address that is also one for clients.

@@ -1,6 +1,7 @@
 //! From what is written to what the gateway builds itself from: every name looked up, every default filled in, and
 //! every problem reported in one go.
 
+mod acme;
 mod backend;
 mod balance;
 mod compress;

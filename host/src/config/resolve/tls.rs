@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
+use super::acme::acme;
 use super::scope::Scope;
 use crate::config::file::{self, Located, OneOrMany};
 use crate::config::resolved::{ClientCertificates, Tls, TlsVersion};
@@ -14,7 +15,8 @@ use crate::tls::{Certificate, client_verifier};
 /// A certificate that ends sooner than this is worth a warning.
 const SOON: Duration = Duration::from_hours(14 * 24);
 
-const EXAMPLE: &str = "write for example `certificates = [{ certificate = \"a.pem\", key = \"a.key\" }]`";
+const EXAMPLE: &str =
+    "write for example `certificates = [{ certificate = \"a.pem\", key = \"a.key\" }]`, or have one obtained by `acme`";
 
 /// TLS as it is written. None where a part of it is wrong.
 pub(super) fn tls(scope: &Scope<'_>, table: &Located<file::Tls>) -> Option<Tls> {
@@ -24,6 +26,7 @@ pub(super) fn tls(scope: &Scope<'_>, table: &Located<file::Tls>) -> Option<Tls> 
         .map(|list| list.0.as_slice())
         .unwrap_or_default();
     match &table.certificates {
+        None if table.acme.is_some() || scope.is_unread(&table.span, "acme") => {}
         None => scope.missing(&table.span, "certificates", EXAMPLE),
         Some(list) if written.is_empty() && !scope.has_unread(&list.span) => {
             scope.wrong_help(
@@ -37,9 +40,13 @@ pub(super) fn tls(scope: &Scope<'_>, table: &Located<file::Tls>) -> Option<Tls> 
     }
     let read: Vec<_> = written.iter().map(|one| certificate(scope, one)).collect();
     let client = table.client.as_ref().map(|client| client_certificates(scope, client));
+    let found: Vec<_> = read.iter().flatten().cloned().collect();
+    let acme = acme(scope, table.acme.as_ref(), &found);
     let certificates: Vec<_> = read.into_iter().collect::<Option<_>>()?;
+    let acme = acme?;
     Some(Tls {
-        certificates: (!certificates.is_empty()).then_some(certificates)?,
+        certificates: (!certificates.is_empty() || !acme.is_empty()).then_some(certificates)?,
+        acme,
         min_version: match table.min_version.as_ref().map(|version| version.value) {
             Some(file::TlsVersion::V1_3) => TlsVersion::V1_3,
             Some(file::TlsVersion::V1_2) | None => TlsVersion::V1_2,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
+use super::Acme;
 use crate::tls::Certificate;
 
 /// Where clients connect, and how they are met there.
@@ -41,8 +42,10 @@ pub enum ListenAddress {
 /// `tls = { .. }`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tls {
-    /// In the order written, at least one.
+    /// In the order written. At least one, but where there is `acme`.
     pub certificates: Vec<Arc<Certificate>>,
+    /// Those that the gateway obtains itself.
+    pub acme: Vec<Acme>,
     /// The oldest version that is spoken. 1.2 by default.
     pub min_version: TlsVersion,
     /// Whether a client that names no host that a certificate is for is refused. Off by default: it is shown the first.

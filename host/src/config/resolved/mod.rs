@@ -1,5 +1,6 @@
 //! The configuration, checked: what the rest of the gateway builds itself from. Nothing in here can be invalid.
 
+mod acme;
 mod balance;
 mod compress;
 mod connections;
@@ -16,6 +17,7 @@ mod upstream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use acme::{Acme, AcmeAuthority, AcmeChallenge, AcmeStore, ExternalAccount, SecretBytes};
 pub use balance::{Balance, HashKey, Sticky};
 pub use compress::{Compress, Encoding, Levels, MediaPattern};
 pub use connections::{Connections, HttpVersion, ProxyProtocol, TargetTls};

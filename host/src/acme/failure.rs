@@ -1,0 +1,92 @@
+//! Why a certificate could not be obtained.
+
+use std::iter::successors;
+
+use instant_acme::Error;
+
+/// Why a certificate could not be obtained, in words for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub(super) struct Failure {
+    why: String,
+    /// What the authority calls it, where it has refused something: `urn:ietf:params:acme:error:rateLimited`.
+    kind: Option<String>,
+    /// Whether the authority has said no, rather than nothing: it counts how often it has to.
+    pub(super) is_refusal: bool,
+}
+
+impl Failure {
+    /// Something of this machine, or of the network.
+    pub(super) fn here(why: impl Into<String>) -> Failure {
+        Failure {
+            why: why.into(),
+            kind: None,
+            is_refusal: false,
+        }
+    }
+
+    /// The authority's answer.
+    pub(super) fn refused(why: impl Into<String>) -> Failure {
+        Failure {
+            is_refusal: true,
+            ..Failure::here(why)
+        }
+    }
+
+    /// The same, of one domain.
+    pub(super) fn about(self, domain: &str) -> Failure {
+        Failure {
+            why: format!("{domain}: {}", self.why),
+            ..self
+        }
+    }
+
+    /// Whether the authority has refused with this kind of error (RFC 8555 section 6.7).
+    pub(super) fn is(&self, kind: &str) -> bool {
+        let own = self
+            .kind
+            .as_deref()
+            .and_then(|own| own.strip_prefix("urn:ietf:params:acme:error:"));
+        own == Some(kind)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        if let Error::Api(problem) = &error {
+            return Failure {
+                kind: problem.r#type.clone(),
+                ..Failure::refused(problem.to_string())
+            };
+        }
+        let causes = successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+        // Many repeat what caused them.
+        texts.dedup_by(|cause, error| error.ends_with(cause.as_str()));
+        Failure::here(texts.join(": "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use instant_acme::Problem;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_silence() {
+        let problem = Problem {
+            r#type: Some("urn:ietf:params:acme:error:rateLimited".to_owned()),
+            detail: Some("too many".to_owned()),
+            status: Some(429),
+            subproblems: Vec::new(),
+        };
+        let refused = Failure::from(Error::Api(problem));
+        assert!(refused.is_refusal && refused.is("rateLimited") && !refused.is("malformed"));
+        assert!(refused.to_string().contains("too many"), "{refused}");
+
+        let silent = Failure::from(Error::Other("connection refused".into()));
+        assert!(!silent.is_refusal);
+        assert_eq!(silent.to_string(), "connection refused");
+    }
+}
