@@ -1,7 +1,10 @@
 //! Clients that prove who they are by a certificate.
 
+use std::time::{Duration, SystemTime};
+
 use portcullis_tests::{
-    Authority, Certificate, Folder, Gateway, Secured, TlsClient, Upstream, has_program, misbehaving, write_pair,
+    Authority, Certificate, Connection, Folder, Gateway, Secured, TlsClient, Upstream, eventually, has_program,
+    misbehaving, write_pair,
 };
 
 /// A gateway that asks its clients for certificates of a second authority.
@@ -148,6 +151,69 @@ async fn other_rules_for_certificates_end_old_sessions() {
         .await;
 
     assert!(client.get(gateway.secure_address(), "shop.example", "/").await.is_err());
+}
+
+/// How a connection that is kept answers one more request; none where it has ended.
+async fn again(kept: &mut Connection, path: &str) -> Option<u16> {
+    let answered = kept
+        .request("GET", path)
+        .header("host", "shop.example")
+        .try_send()
+        .await;
+    answered.ok().map(|response| response.status())
+}
+
+#[tokio::test]
+async fn other_rules_for_certificates_end_connections_and_other_changes_do_not() {
+    let upstream = Upstream::echo().await;
+    let (secured, clients) = asking("mode = 'required'", &upstream).await;
+    let (gateway, client) = (
+        &secured.gateway,
+        TlsClient::showing(&secured.authority, &alice(&clients)),
+    );
+    let mut kept = client.http1(gateway.secure_address(), "shop.example").await;
+    assert_eq!(again(&mut kept, "/").await, Some(200));
+    let rest = Gateway::proxying_configuration(&upstream);
+    let reload = async |tls: &str, rest: &str| gateway.reload_with(Secured::configuration(tls, rest)).await;
+
+    let another = format!("{rest}[[route]]\nmatch = '/another'\nrespond = {{}}\n");
+    reload("client = { roots = 'clients.pem', mode = 'required' }", &another).await;
+    assert_eq!(again(&mut kept, "/another").await, Some(200));
+
+    gateway.folder().write("clients.pem", Authority::new().pem());
+    reload("client = { roots = 'clients.pem', mode = 'required' }", &another).await;
+    // Either it is closed by now, or what comes too soon for that is told to come again.
+    assert!(matches!(again(&mut kept, "/another").await, None | Some(421)));
+    kept.closed().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_taken_no_more_in_sessions_and_connections_of_before() {
+    let upstream = Upstream::echo().await;
+    let (secured, clients) = asking("mode = 'required'", &upstream).await;
+    let address = secured.gateway.secure_address();
+    let end = SystemTime::now() + Duration::from_secs(3);
+    let short = clients.issue_with(&["alice.example"], |params| params.not_after = end.into());
+    let client = TlsClient::showing(&secured.authority, &short);
+    let mut kept = client.http1(address, "shop.example").await;
+    assert_eq!(again(&mut kept, "/").await, Some(200));
+    assert!(
+        client.get(address, "shop.example", "/").await.expect("an answer").1,
+        "resumed"
+    );
+
+    eventually("the certificate has expired", async || {
+        end + Duration::from_secs(1) < SystemTime::now()
+    })
+    .await;
+
+    assert!(matches!(again(&mut kept, "/").await, None | Some(421)));
+    let resumed = client.get(address, "shop.example", "/").await;
+    assert!(
+        !matches!(&resumed, Ok((text, _)) if text.contains("200")),
+        "{resumed:?}"
+    );
+    assert_eq!(upstream.requests(), 2);
 }
 
 #[tokio::test]

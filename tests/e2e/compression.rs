@@ -190,6 +190,30 @@ async fn validators_become_weak_and_vary_is_added_to() {
 }
 
 #[tokio::test]
+async fn a_304_has_the_fields_of_the_response_that_it_stands_for() {
+    const BARE: &[(&str, &str)] = &[("status", "304"), ("etag", "\"v1\"")];
+    const IMAGE: &[(&str, &str)] = &[("status", "304"), ("etag", "\"v1\""), ("content-type", "image/png")];
+    for (fields, accepted, tag, vary) in [
+        (BARE, "gzip", "W/\"v1\"", "accept-encoding"),
+        (BARE, "", "\"v1\"", "accept-encoding"),
+        (IMAGE, "gzip", "\"v1\"", ""),
+    ] {
+        let upstream = answering(fields, || full("")).await;
+        let gateway = gateway(&upstream, "compress = true").await;
+        let request = gateway.request("GET", "/").header("accept-encoding", accepted);
+
+        let response = request.header("if-none-match", "W/\"v1\"").send().await;
+
+        assert_eq!(response.status(), 304);
+        assert_eq!(
+            (response.header("etag"), response.header("vary")),
+            (tag, vary),
+            "{fields:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn head_says_what_get_would() {
     const FIELDS: &[(&str, &str)] = &[("content-type", "text/plain"), ("etag", "\"v1\"")];
     let upstream = answering(FIELDS, || full(text())).await;

@@ -419,12 +419,48 @@ async fn a_response_that_is_hardly_taken_is_broken_off() {
     client.send(&Frame::new(kind::SETTINGS, 0, 0, [0, 4, 0, 0, 0, 1])).await;
     assert_eq!(client.get(1, "/").await, Answer::Status(200));
     let mut windows = 0;
-    while let Some(frame) = client.next().await {
-        if frame.kind == kind::DATA {
-            windows += 1;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            client.send(&Frame::new(kind::WINDOW_UPDATE, 0, 1, [0, 0, 0, 1])).await;
+    let reset = loop {
+        match client.next().await.expect("the connection stays") {
+            frame if frame.kind == kind::DATA => {
+                windows += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                client.send(&Frame::new(kind::WINDOW_UPDATE, 0, 1, [0, 0, 0, 1])).await;
+            }
+            frame if frame.kind == kind::RST_STREAM => break frame,
+            _ => {}
         }
-    }
+    };
+    assert_eq!((reset.stream, reset.payload), (1, vec![0, 0, 0, CANCEL]));
     assert!(windows < 10_000, "{windows} bytes were taken one by one");
+}
+
+/// The error code of streams that are not wanted any more (RFC 9113 section 7).
+const CANCEL: u8 = 8;
+
+#[tokio::test]
+async fn a_stream_without_a_window_is_reset_alone() {
+    let upstream = Upstream::with(|request| async move {
+        let size = if request.uri().path() == "/large" {
+            1_000_000
+        } else {
+            10
+        };
+        http::Response::new(portcullis_tests::generated(size))
+    })
+    .await;
+    let gateway = limited(&upstream, "[server.timeouts]\nstall = '300ms'").await;
+    let mut client = RawHttp2::connect(gateway.address()).await;
+    // Each stream has a window of 100 bytes, and no more.
+    client
+        .send(&Frame::new(kind::SETTINGS, 0, 0, [0, 4, 0, 0, 0, 100]))
+        .await;
+    assert_eq!(client.get(1, "/large").await, Answer::Status(200));
+
+    let answer = client.answer(1).await;
+
+    assert_eq!(answer, Answer::Reset(u32::from(CANCEL)));
+    assert_eq!(client.get(3, "/small").await, Answer::Status(200));
+    let data = client.next().await.expect("the connection stays");
+    assert_eq!((data.stream, data.payload.len()), (3, 10));
+    assert_eq!(gateway.outcome("/large").await, "client-gone");
 }

@@ -7,8 +7,8 @@ mod worth;
 
 use std::cell::Cell;
 
-use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
 
 pub(crate) use self::accepted::choose;
 pub(crate) use self::body::Compressed;
@@ -20,6 +20,10 @@ use crate::pipeline::Exchange;
 /// Compresses a response, if it is worth it and its client takes it. The fields are the same for HEAD as for GET.
 pub(crate) fn compress(settings: &Compress, exchange: &mut Exchange, body: Body) -> Body {
     let head = &mut exchange.response;
+    if head.status == StatusCode::NOT_MODIFIED {
+        confirm(settings, &mut head.headers, exchange.encoding.is_some());
+        return body;
+    }
     let is_head = exchange.method == Method::HEAD;
     if !worth::is_worth(settings, head, &body, is_head) {
         return body;
@@ -43,12 +47,29 @@ pub(crate) fn compress(settings: &Compress, exchange: &mut Exchange, body: Body)
     }
 }
 
+/// Makes the fields of 304 those that the response would have which it stands for (RFC 9110 section 15.4.5): a cache that has
+/// kept the encoded one with a weak tag would not know it by a strong one. Of what 304 does not say, the length above all, it
+/// is supposed that the response would be encoded; a weak tag is right for the other one, too.
+fn confirm(settings: &Compress, headers: &mut HeaderMap, encodes: bool) {
+    if !worth::may_be_encoded(settings, headers, true) {
+        return;
+    }
+    worth::vary(headers);
+    if encodes {
+        weaken(headers);
+    }
+}
+
 /// Says that the content is encoded, and takes back what is only true of it as it was.
 fn mark(headers: &mut HeaderMap, encoding: &'static str) {
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::ACCEPT_RANGES);
-    // The same bytes no longer: only a weak validator still holds (RFC 9110 section 8.8.1).
+    weaken(headers);
+}
+
+/// The bytes are not the same any more: only a weak validator still holds (RFC 9110 section 8.8.1).
+fn weaken(headers: &mut HeaderMap) {
     if let Some(tag) = headers.get(header::ETAG)
         && tag.as_bytes().starts_with(b"\"")
         && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())

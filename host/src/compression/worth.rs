@@ -29,7 +29,12 @@ pub(super) fn is_worth(settings: &Compress, head: &ResponseHead, body: &Body, is
     whole
         && (is_head || !body.is_end_stream())
         && size.is_none_or(|size: u64| size >= settings.least)
-        && is_wanted_type(settings, headers)
+        && may_be_encoded(settings, headers, false)
+}
+
+/// Whether a response with these fields may be encoded; `untyped`: also where they do not say what it is.
+pub(super) fn may_be_encoded(settings: &Compress, headers: &HeaderMap, untyped: bool) -> bool {
+    is_wanted_type(settings, headers, untyped)
         && !headers.keys().any(|name| FORBIDDING.contains(name))
         && is_plain(headers)
         && !headers
@@ -48,9 +53,9 @@ const FORBIDDING: [header::HeaderName; 5] = [
 ];
 
 /// Events must not wait for each other, and gRPC has an encoding of its own.
-fn is_wanted_type(settings: &Compress, headers: &HeaderMap) -> bool {
+fn is_wanted_type(settings: &Compress, headers: &HeaderMap, untyped: bool) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return false;
+        return untyped;
     };
     let media_type = value
         .as_bytes()

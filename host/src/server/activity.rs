@@ -18,6 +18,10 @@ use crate::config::resolved::Timeouts;
 /// What one connection is doing.
 #[derive(Debug)]
 pub(crate) struct Activity {
+    /// The number of the listener whose rules for clients it has begun under; none before it has begun.
+    listener: Cell<Option<usize>>,
+    /// The rules for clients are others now, or it does not keep them any more.
+    outdated: Cell<bool>,
     /// The connection speaks HTTP/2.
     framed: Cell<bool>,
     /// Part of a request's head is there.
@@ -34,6 +38,8 @@ pub(crate) struct Activity {
     since: Cell<Option<Instant>>,
     /// What its exchanges wait for.
     waits: RefCell<Vec<Rc<Wait>>>,
+    /// The one of them that has just begun, for a response, until the stream at hand has taken note of it.
+    begun_response: RefCell<Option<Rc<Wait>>>,
     /// Whether its client has asked for another protocol.
     pub(super) handshake: Handshake,
     /// What may be sent before the response of the exchange at hand.
@@ -69,6 +75,8 @@ pub(crate) enum Order {
 impl Activity {
     pub(super) fn new() -> Activity {
         Activity {
+            listener: Cell::new(None),
+            outdated: Cell::new(false),
             framed: Cell::new(false),
             in_head: Cell::new(false),
             exchanges: Cell::new(0),
@@ -78,12 +86,28 @@ impl Activity {
             pace: Pace::default(),
             since: Cell::new(None),
             waits: RefCell::default(),
+            begun_response: RefCell::default(),
             handshake: Handshake::default(),
             hints: RefCell::default(),
             flood: Cell::new(None),
             order: Cell::new(None),
             connection: RefCell::new(None),
         }
+    }
+
+    /// The connection begins under the rules that this listener has for its clients.
+    pub(super) fn begin_under(&self, listener: usize) {
+        self.listener.set(Some(listener));
+    }
+
+    /// No request that comes now may be served: its client would have to prove more, or again. What is under way finishes.
+    pub(super) fn outdate(&self) {
+        self.outdated.set(true);
+        self.order(Order::Drain);
+    }
+
+    pub(super) fn is_outdated(&self) -> bool {
+        self.outdated.get()
     }
 
     /// The connection speaks HTTP/2: bytes that come in need not be the head of a request.
@@ -166,6 +190,15 @@ impl Activity {
 
     pub(super) fn add_wait(&self, wait: Rc<Wait>) {
         self.waits.borrow_mut().push(wait);
+    }
+
+    /// The stream that is polled waits for its client to take its response, for the first time.
+    pub(super) fn begin_response(&self, wait: Rc<Wait>) {
+        self.begun_response.replace(Some(wait));
+    }
+
+    pub(super) fn take_begun_response(&self) -> Option<Rc<Wait>> {
+        self.begun_response.take()
     }
 
     pub(super) fn remove_wait(&self, wait: &Rc<Wait>) {
@@ -275,6 +308,15 @@ impl Connections {
     pub(crate) fn drain(&self) {
         self.draining.set(true);
         self.order(Order::Drain);
+    }
+
+    /// Asks those to finish that have begun under other rules than this listener has for its clients now.
+    pub(crate) fn outdate(&self, listener: usize) {
+        for activity in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            if activity.listener.get() == Some(listener) {
+                activity.outdate();
+            }
+        }
     }
 
     /// Asks all connections to end at once.

@@ -50,8 +50,9 @@ impl ClientLimits {
 }
 
 impl Admission {
-    /// Counts the connection for a client that was not known before.
+    /// Counts the connection for a client that was not known before, and for nobody else any more.
     pub(crate) fn count_for(&mut self, client: IpAddr, limits: &Limits) -> Result<(), Full> {
+        self.count_for_nobody();
         let client = network(client);
         let mut clients = self.limits.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let count = clients.entry(client).or_default();
@@ -62,12 +63,9 @@ impl Admission {
         self.client = Some(client);
         Ok(())
     }
-}
 
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.limits.all.fetch_sub(1, Ordering::Relaxed);
-        let Some(client) = self.client else { return };
+    fn count_for_nobody(&mut self) {
+        let Some(client) = self.client.take() else { return };
         let mut clients = self.limits.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = clients.get_mut(&client) {
             *count -= 1;
@@ -75,6 +73,13 @@ impl Drop for Admission {
                 clients.remove(&client);
             }
         }
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.limits.all.fetch_sub(1, Ordering::Relaxed);
+        self.count_for_nobody();
     }
 }
 
@@ -125,6 +130,17 @@ mod tests {
         drop((one, other));
         assert_eq!(all.all.load(Ordering::Relaxed), 0);
         assert!(all.admit(Some(client), &limits).is_ok());
+    }
+
+    #[test]
+    fn a_client_that_turns_out_to_be_another_counts_once() {
+        let (all, limits) = (Arc::new(ClientLimits::default()), limits(10, 1));
+        let [first, second] = ["192.0.2.1", "192.0.2.2"].map(|client| client.parse().unwrap());
+        let mut one = all.admit(Some(first), &limits).unwrap();
+        assert_eq!(one.count_for(second, &limits), Ok(()));
+        assert!(all.admit(Some(first), &limits).is_ok());
+        drop(one);
+        assert!(all.clients.lock().unwrap().is_empty());
     }
 
     #[test]

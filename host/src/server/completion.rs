@@ -147,6 +147,11 @@ impl Completion {
         self.sent = Sent::All;
     }
 
+    /// The client has not taken all of it.
+    pub(super) fn not_taken(&mut self) {
+        self.sent = Sent::Head;
+    }
+
     /// The response's body broke off.
     pub(super) fn broke_off(&mut self, error: BodyError) {
         self.outcome = Outcome::Broken(error.outcome());

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
@@ -15,12 +15,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use rustls::CommonState;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tokio_rustls::TlsStream;
 
 use super::activity::{Activity, Order};
 use super::client_limits::Admission;
-use super::executor::LocalExecutor;
+use super::executor::StreamExecutor;
 use super::forwarded::Forwarder;
 use super::frames::Frames;
 use super::handshake::{self, Ended, read_more};
@@ -62,6 +62,19 @@ pub(super) struct Secured {
     pub(super) server_name: Option<String>,
     /// Who the client is, if it has shown a certificate.
     pub(super) client: Option<Arc<ClientCertificate>>,
+    /// When that certificate is valid no more. A handshake does not ask, where it resumes an earlier session.
+    expires: Option<Instant>,
+}
+
+impl Connection {
+    /// Whether its client still keeps the rules for clients. Where it does not, the connection ends: what the client has to
+    /// prove it can only prove on a new one.
+    pub(super) fn keeps_the_rules(&self, now: Instant) -> bool {
+        if self.secured.as_ref().is_some_and(|secured| secured.is_expired(now)) {
+            self.activity.outdate();
+        }
+        !self.activity.is_outdated()
+    }
 }
 
 impl Secured {
@@ -72,10 +85,18 @@ impl Secured {
         };
         let session = stream.get_ref().1;
         let shown = session.peer_certificates().and_then(<[_]>::first);
+        let client = shown.and_then(ClientCertificate::read);
+        let valid = client.as_ref().map(|client| client.valid_for(SystemTime::now()));
         Some(Secured {
             server_name: session.server_name().map(str::to_ascii_lowercase),
-            client: shown.and_then(ClientCertificate::read).map(Arc::new),
+            client: client.map(Arc::new),
+            expires: valid.and_then(|valid| Instant::now().checked_add(valid)),
         })
+    }
+
+    /// Whether the client's certificate is valid no more.
+    fn is_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|end| end <= now)
     }
 
     /// Whether the certificate that the client was shown is also for this host (RFC 9110 section 15.5.20).
@@ -125,6 +146,7 @@ pub(super) async fn serve(newcomer: Newcomer, mut transport: Transport) {
     let Some(listener) = view.listeners.get(number) else {
         return;
     };
+    activity.begin_under(number);
     let settings = &view.gateway.config.server;
     let mut ahead = BytesMut::with_capacity(1024);
     let mut peer = peer;
@@ -156,8 +178,17 @@ pub(super) async fn serve(newcomer: Newcomer, mut transport: Transport) {
         None => (connection(None), Socket::from(transport)),
         Some(tls) => {
             let limit = settings.timeouts.handshake;
-            match handshake::secured(transport, ahead.split(), tls, limit, &activity).await {
-                Ok(socket) => (connection(Secured::of(&socket)), socket),
+            let agreed = match handshake::secured(transport, ahead.split(), tls, limit, &activity).await {
+                Ok(socket) => match Secured::of(&socket) {
+                    Some(secured) if secured.is_expired(Instant::now()) => Err(Ended::NotSecured(
+                        std::io::Error::other("the certificate of the session that was resumed has expired"),
+                    )),
+                    secured => Ok((connection(secured), socket)),
+                },
+                Err(why) => Err(why),
+            };
+            match agreed {
+                Ok(agreed) => agreed,
                 Err(why) => {
                     worker.refused_before_http(&why);
                     match why {
@@ -209,7 +240,7 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Reads until it is clear which protocol is spoken. False where the client has gone, or said nothing in time.
 async fn read_ahead(socket: &mut Socket, ahead: &mut BytesMut, activity: &Activity) -> Result<bool, Rejection> {
     let mut drain = false;
-    let mut last_moment = None;
+    let mut last_moment: Option<Instant> = None;
     loop {
         if !ahead.is_empty() {
             activity.in_head(true);
@@ -222,7 +253,7 @@ async fn read_ahead(socket: &mut Socket, ahead: &mut BytesMut, activity: &Activi
             }
         }
         let more = match last_moment.filter(|_| ahead.is_empty()) {
-            Some(end) => timeout_at(end, read_more(socket, ahead, activity)).await,
+            Some(end) => timeout_at(end.into(), read_more(socket, ahead, activity)).await,
             None => Ok(read_more(socket, ahead, activity).await),
         };
         match more.unwrap_or(Err(Order::Close)) {
@@ -278,6 +309,7 @@ async fn serve_http1(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
         refused,
         unread,
         ahead,
+        unsent,
     } = served.into_parts().io.ended();
     if let Some(tunnel) = connection.tunnel.take()
         && matches!(ended, Ok(Ok(())))
@@ -286,7 +318,7 @@ async fn serve_http1(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
             socket: Box::new(socket),
             ahead,
         };
-        return Box::pin(tunnel.run(client)).await;
+        return Box::pin(tunnel.run(client, unsent)).await;
     }
     let socket = socket.into_inner();
     match (ended, refused) {
@@ -308,11 +340,11 @@ async fn refuse(connection: &Connection, socket: Socket, rejection: &Rejection) 
 
 async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) {
     let activity = connection.activity.clone();
-    let frames = Frames::new(settings.limits.http2.clone());
+    let frames = Frames::new(&settings.limits.http2);
     let io = Http2Io::new(TokioIo::new(socket), ahead, activity.clone(), frames);
     // A section that is too large is ours to refuse, in words; beyond this it is not even read.
     let header_list = settings.limits.header_size.saturating_mul(HEADER_LIST);
-    let mut builder = http2::Builder::new(LocalExecutor);
+    let mut builder = http2::Builder::new(StreamExecutor::new(activity.clone()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.limits.http2_streams)

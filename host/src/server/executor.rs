@@ -1,5 +1,13 @@
 //! Spawns on the thread at hand.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::activity::Activity;
+use super::wait::Wait;
+
 /// Runs what a connection spawns on its own thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalExecutor;
@@ -11,6 +19,42 @@ where
     fn execute(&self, future: F) {
         tokio::task::spawn_local(async move {
             future.await;
+        });
+    }
+}
+
+/// The same for the streams of a client's HTTP/2 connection. A stream whose client takes nothing of the response for too long
+/// is dropped, which resets it; hyper would wait for a window for ever, and ask the body for nothing.
+#[derive(Clone)]
+pub(super) struct StreamExecutor(Rc<Activity>);
+
+impl StreamExecutor {
+    pub(super) fn new(activity: Rc<Activity>) -> StreamExecutor {
+        StreamExecutor(activity)
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for StreamExecutor
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, future: F) {
+        let activity = self.0.clone();
+        tokio::task::spawn_local(async move {
+            let mut future = pin!(future);
+            // Its wait for the client to take what it has been sent of the response.
+            let mut response: Option<Rc<Wait>> = None;
+            poll_fn(|cx| {
+                if response.as_ref().is_some_and(|wait| wait.is_stalled()) {
+                    return Poll::Ready(());
+                }
+                let polled = future.as_mut().poll(cx);
+                if let Some(begun) = activity.take_begun_response() {
+                    response = Some(begun);
+                }
+                polled
+            })
+            .await;
         });
     }
 }

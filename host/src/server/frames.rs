@@ -26,7 +26,8 @@ pub struct Frames {
     in_block: bool,
     /// Small CONTINUATION frames of the header section at hand.
     continuations: u32,
-    limits: Http2Limits,
+    /// How many of these there may be in one section.
+    most_continuations: Option<u32>,
     budgets: [Budget; Flood::BUDGETS],
     over: Option<Flood>,
 }
@@ -120,9 +121,9 @@ const PADDED: u8 = 8;
 
 impl Frames {
     /// For a connection of which nothing has been read.
-    pub fn new(limits: Http2Limits) -> Frames {
+    pub fn new(limits: &Http2Limits) -> Frames {
         let now = Instant::now();
-        let budget = |flood: usize| Budget::new(Flood::ALL[flood].rate(&limits), now);
+        let budget = |flood: usize| Budget::new(Flood::ALL[flood].rate(limits), now);
         Frames {
             incoming: Heads::default(),
             outgoing: Heads::default(),
@@ -131,8 +132,8 @@ impl Frames {
             in_section: false,
             in_block: false,
             continuations: 0,
+            most_continuations: limits.continuations,
             budgets: std::array::from_fn(budget),
-            limits,
             over: None,
         }
     }
@@ -170,8 +171,12 @@ impl Frames {
                         self.earn(Flood::Resets, 1);
                     }
                 }
-                kind::RST_STREAM if head.blames_client() => {
-                    if let Err(flood) = self.spend(Flood::ProvokedResets) {
+                kind::RST_STREAM => {
+                    // What the client had on its way for the stream it may answer with a reset, too.
+                    self.earn(Flood::Resets, 1);
+                    if head.blames_client()
+                        && let Err(flood) = self.spend(Flood::ProvokedResets)
+                    {
                         self.over = self.over.or(Some(flood));
                     }
                 }
@@ -228,7 +233,7 @@ impl Frames {
             kind::CONTINUATION if head.flags & END_HEADERS != 0 || head.length >= SMALL_CONTINUATION => Ok(()),
             kind::CONTINUATION => {
                 self.continuations += 1;
-                let over = self.limits.continuations.is_some_and(|most| self.continuations > most);
+                let over = self.most_continuations.is_some_and(|most| self.continuations > most);
                 if over { Err(Flood::Continuations) } else { Ok(()) }
             }
             kind::RST_STREAM => self.spend(Flood::Resets),
@@ -243,15 +248,15 @@ impl Frames {
     }
 
     fn spend(&mut self, flood: Flood) -> Result<(), Flood> {
-        match flood.rate(&self.limits) {
-            Some(rate) if !self.budgets[flood as usize].spend(rate) => Err(flood),
-            _ => Ok(()),
+        if self.budgets[flood as usize].spend() {
+            Ok(())
+        } else {
+            Err(flood)
         }
     }
 
     fn earn(&mut self, flood: Flood, frames: u32) {
-        let budget = &mut self.budgets[flood as usize];
-        budget.left = budget.left.saturating_add(frames).min(MOST_EARNED);
+        self.budgets[flood as usize].earn(frames);
     }
 }
 
@@ -261,6 +266,8 @@ const MOST_EARNED: u32 = 1 << 20;
 /// How many frames there may still be.
 #[derive(Debug)]
 struct Budget {
+    /// Frames a second; none where there may be any number.
+    rate: Option<u32>,
     left: u32,
     /// Up to when time has been turned into frames.
     since: Instant,
@@ -272,23 +279,30 @@ const BURST: u32 = 10;
 impl Budget {
     fn new(rate: Option<u32>, now: Instant) -> Budget {
         Budget {
+            rate,
             left: rate.unwrap_or(0).saturating_mul(BURST),
             since: now,
         }
     }
 
     /// Takes one frame off, if there is one.
-    fn spend(&mut self, rate: u32) -> bool {
+    fn spend(&mut self) -> bool {
+        let Some(rate) = self.rate else { return true };
         if self.left == 0 {
-            self.earn(rate, Instant::now());
+            self.pass_time(rate, Instant::now());
         }
         let some = self.left > 0;
         self.left = self.left.saturating_sub(1);
         some
     }
 
+    /// Adds frames for something that was sent.
+    fn earn(&mut self, frames: u32) {
+        self.left = self.left.saturating_add(frames).min(MOST_EARNED);
+    }
+
     /// Turns the time that has passed into frames.
-    fn earn(&mut self, rate: u32, now: Instant) {
+    fn pass_time(&mut self, rate: u32, now: Instant) {
         let passed = now.saturating_duration_since(self.since).as_secs_f64();
         let earned = (passed * f64::from(rate)).min(f64::from(rate.saturating_mul(BURST)));
         // Less than a frame is not lost, but waits.
@@ -435,7 +449,7 @@ mod tests {
     fn flood(frame: &[u8], times: usize) -> Option<Flood> {
         let bytes = [&[b'x'; PREFACE], &frame.repeat(times)[..]].concat();
         let flood = |size| {
-            let mut frames = Frames::new(limits());
+            let mut frames = Frames::new(&limits());
             bytes.chunks(size).for_each(|part| frames.received(part));
             frames.flood()
         };
@@ -481,7 +495,7 @@ mod tests {
 
     #[test]
     fn answers_earn_what_clients_send_for_them() {
-        let mut frames = Frames::new(limits());
+        let mut frames = Frames::new(&limits());
         frames.received(&[b'x'; PREFACE]);
         for _ in 0..10_000 {
             frames.sent(&frame(kind::DATA, END_STREAM, 1, &[0; 100]));
@@ -496,7 +510,7 @@ mod tests {
 
     #[test]
     fn resets_that_the_client_provoked_are_its_own() {
-        let mut frames = Frames::new(Http2Limits::default());
+        let mut frames = Frames::new(&Http2Limits::default());
         let reset = |code: u8| frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, code]);
         let [no_error, cancelled, provoked] = [0, 8, 5].map(reset);
         for _ in 0..1000 {
@@ -511,8 +525,24 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_we_reset_may_be_reset_by_the_client_too() {
+        const STREAM_CLOSED: [u8; 4] = [0, 0, 0, 5];
+        const CANCEL: [u8; 4] = [0, 0, 0, 8];
+        let mut frames = Frames::new(&limits());
+        frames.received(&[b'x'; PREFACE]);
+        for _ in 0..1000 {
+            frames.sent(&frame(kind::RST_STREAM, 0, 1, &CANCEL));
+            frames.received(&frame(kind::RST_STREAM, 0, 1, &STREAM_CLOSED));
+        }
+        assert_eq!(frames.flood(), None);
+        // Those that have nothing to answer count.
+        frames.received(&frame(kind::RST_STREAM, 0, 1, &STREAM_CLOSED).repeat(1000));
+        assert_eq!(frames.flood(), Some(Flood::Resets));
+    }
+
+    #[test]
     fn the_last_word_interrupts_no_frame() {
-        let mut frames = Frames::new(limits());
+        let mut frames = Frames::new(&limits());
         frames.received(&[&[b'x'; PREFACE][..], &frame(kind::HEADERS, 5, 7, b"block")].concat());
         assert_eq!(frames.last_word().unwrap()[9..], [0, 0, 0, 7, 0, 0, 0, 0xb]);
         let data = frame(kind::DATA, 0, 7, b"content");
@@ -524,7 +554,7 @@ mod tests {
 
     #[test]
     fn a_header_section_is_a_head_until_its_end() {
-        let mut frames = Frames::new(limits());
+        let mut frames = Frames::new(&limits());
         frames.received(&[b'x'; PREFACE]);
         assert!(!frames.in_head());
         let (head, end) = (
@@ -546,11 +576,11 @@ mod tests {
         let start = Instant::now();
         let mut budget = Budget::new(Some(5), start);
         budget.left = 0;
-        budget.earn(5, start + Duration::from_millis(100));
+        budget.pass_time(5, start + Duration::from_millis(100));
         assert_eq!(budget.left, 0);
-        budget.earn(5, start + Duration::from_secs(2));
+        budget.pass_time(5, start + Duration::from_secs(2));
         assert_eq!(budget.left, 10);
-        budget.earn(5, start + Duration::from_secs(3600));
+        budget.pass_time(5, start + Duration::from_secs(3600));
         assert_eq!(budget.left, 50);
     }
 
@@ -561,7 +591,7 @@ mod tests {
             continuations: None,
             ..Http2Limits::default()
         };
-        let mut frames = Frames::new(off);
+        let mut frames = Frames::new(&off);
         frames.received(&[b'x'; PREFACE]);
         frames.received(&frame(kind::PING, 0, 0, &[0; 8]).repeat(100_000));
         frames.received(&frame(kind::CONTINUATION, 0, 1, b"small").repeat(1000));

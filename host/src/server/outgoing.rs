@@ -90,6 +90,17 @@ impl Underway {
     }
 }
 
+impl Drop for Sending {
+    fn drop(&mut self) {
+        // The last of it was handed to the protocol, and stayed there.
+        if let Some(underway) = &mut self.0
+            && underway.watch.is_stalled()
+        {
+            underway.completion.not_taken();
+        }
+    }
+}
+
 impl HttpBody for Sending {
     type Data = Bytes;
     type Error = BodyError;
@@ -103,7 +114,7 @@ impl HttpBody for Sending {
         match &polled {
             Some(Ok(frame)) => {
                 let sent = outgoing.completion.sending(frame.data_ref().map_or(0, Bytes::len));
-                outgoing.watch.until_taken(sent);
+                outgoing.watch.until_taken(cx.waker(), sent);
                 // After trailers hyper does not ask for more.
                 if frame.is_trailers() || outgoing.is_ended() {
                     outgoing.completion.sent_all();

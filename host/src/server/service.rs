@@ -41,9 +41,10 @@ pub(super) fn serve<B: Into<Incoming>>(
         let body = match body {
             Ok(body) => run(completion, body).await,
             Err(rejection) => {
+                let is_outdated = completion.connection.activity.is_outdated();
                 let (exchange, outcome) = completion.parts();
                 // A client whose head has no clear meaning, or no end, is not asked for another one.
-                close = rejection.ends_connection() && exchange.version < Version::HTTP_2;
+                close = (rejection.ends_connection() || is_outdated) && exchange.version < Version::HTTP_2;
                 pipeline::reject(exchange, &rejection, outcome)
             }
         };
@@ -96,7 +97,7 @@ fn begin(connection: &Rc<Connection>, mut parts: Parts, incoming: Incoming) -> B
     }
     let (mut route, mut params) = (&view.unrouted, Params::default());
     if rejection.is_none() {
-        match find(connection, &view, &parts, &accepted) {
+        match find(connection, &view, &parts, &accepted, started) {
             Ok((found, ranges)) => (route, params) = (found, ranges),
             Err(refused) => rejection = Some(refused),
         }
@@ -139,8 +140,12 @@ fn find<'v>(
     view: &'v View,
     parts: &Parts,
     accepted: &Accepted,
+    started: Instant,
 ) -> Result<(&'v Rc<RouteView>, Params), Rejection> {
     let listener = view.listeners.get(connection.listener).ok_or(Rejection::NoRoute)?;
+    if !connection.keeps_the_rules(started) {
+        return Err(Rejection::Misdirected);
+    }
     let host = &*accepted.host.name;
     if let Some((secured, tls)) = connection.secured.as_ref().zip(listener.tls.as_ref())
         && tls.settings.client.is_some()

@@ -37,12 +37,13 @@ impl Tunnel {
         Tunnel { completion, upgraded }
     }
 
-    /// Joins the two sides until both have ended, one has failed, nothing has moved for too long, or the gateway ends.
-    pub(super) async fn run(mut self, client: Released) {
+    /// Joins the two sides until both have ended, one has failed, nothing has moved for too long, or the gateway ends. The
+    /// client gets `unsent` first.
+    pub(super) async fn run(mut self, client: Released, unsent: Bytes) {
         let connection = self.completion.connection.clone();
         // What HTTP was kept waiting for is over.
         connection.activity.unblocked();
-        let Some(target) = self.upgraded.released().await else {
+        let Some(mut target) = self.upgraded.released().await else {
             self.completion.tunnelled(0, 0, Outcome::Broken("upstream-reset"));
             return;
         };
@@ -51,10 +52,14 @@ impl Tunnel {
             idle: timeouts.upgrade_idle,
             stall: timeouts.stall,
         };
+        let before = unsent.len() as u64;
+        if before > 0 {
+            target.ahead = [unsent, target.ahead].concat().into();
+        }
         let upgraded = connection.worker.upgraded().hold();
         let (sent, received, ended) = join(client, target, limits, &connection.activity).await;
         drop(upgraded);
-        self.completion.tunnelled(sent, received, ended);
+        self.completion.tunnelled(sent, received.saturating_sub(before), ended);
     }
 }
 

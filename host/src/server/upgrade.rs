@@ -68,6 +68,7 @@ pub(super) fn switch(outgoing: Outgoing, upgraded: Upgraded) -> Response<Sending
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, upgraded.protocol.clone());
     let connection = completion.connection.clone();
+    connection.activity.handshake.agree();
     let tunnel = Tunnel::new(completion, upgraded);
     connection.tunnel.set(Some(Box::new(tunnel)));
     response
@@ -90,6 +91,8 @@ enum State {
     Asked,
     /// The answer is in the protocol at hand: reading goes on.
     Refused,
+    /// The answer is the last of the protocol at hand.
+    Agreed,
 }
 
 impl Handshake {
@@ -100,6 +103,15 @@ impl Handshake {
 
     pub(super) fn is_asked(&self) -> bool {
         self.state.get() == State::Asked
+    }
+
+    /// The protocol changes after this answer.
+    pub(super) fn agree(&self) {
+        self.state.set(State::Agreed);
+    }
+
+    pub(super) fn is_agreed(&self) -> bool {
+        self.state.get() == State::Agreed
     }
 
     /// The protocol stays as it is.

@@ -47,6 +47,17 @@ pub(crate) struct ListenerView {
     pub(crate) challenge: Option<(Challenge, Rc<RouteView>)>,
 }
 
+impl ListenerView {
+    /// Whether its clients have to prove the same as those of another: nothing, a TLS session, or a certificate.
+    fn asks_the_same_of_clients(&self, other: &ListenerView) -> bool {
+        match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.settings.client == other.settings.client,
+            _ => false,
+        }
+    }
+}
+
 /// One route on one thread.
 pub(crate) struct RouteView {
     pub(crate) info: Arc<RouteInfo>,
@@ -128,6 +139,13 @@ impl View {
             view.listeners.extend(listener(&gateway, name, known, metrics, thread));
         }
         view
+    }
+
+    /// The numbers of the listeners that ask something else of their clients than they did before.
+    pub(super) fn listeners_that_ask_otherwise<'v>(&'v self, before: &'v View) -> impl Iterator<Item = usize> + 'v {
+        let both = self.listeners.iter().zip(&before.listeners).enumerate();
+        both.filter(|(_, (now, before))| !now.asks_the_same_of_clients(before))
+            .map(|(number, _)| number)
     }
 
     /// Whether a listener other than this one has a certificate for a host.

@@ -39,20 +39,29 @@ impl Watch {
     /// not for too long.
     pub(crate) fn until_sent(&mut self, waker: &Waker, so_far: u64) -> bool {
         let wait = self.wait();
-        wait.begin(so_far);
-        let mut reader = wait.reader.borrow_mut();
-        if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *reader = Some(waker.clone());
-        }
-        wait.stalled.get()
+        wait.begin(waker, so_far);
+        wait.is_stalled()
     }
 
-    /// The client has to take what was handed to the protocol, these bytes in all. HTTP/1 writes at once, and its socket says when it cannot;
-    /// HTTP/2 may have to wait for the client to grant a window, of which the socket knows nothing.
-    pub(crate) fn until_taken(&mut self, so_far: u64) {
-        if self.activity.is_framed() {
-            self.wait().begin(so_far);
+    /// The client has to take what was handed to the protocol, these bytes in all. HTTP/1 writes at once, and its socket says
+    /// when it cannot; HTTP/2 may have to wait for the client to grant a window, of which the socket knows nothing. There the
+    /// waker is that of the stream, which ends when the client has not done so for too long.
+    pub(crate) fn until_taken(&mut self, waker: &Waker, so_far: u64) {
+        if !self.activity.is_framed() {
+            return;
         }
+        let is_first = self.wait.is_none();
+        let wait = self.wait();
+        wait.begin(waker, so_far);
+        if is_first {
+            let wait = wait.clone();
+            self.activity.begin_response(wait);
+        }
+    }
+
+    /// Whether the client has been told off for not doing what it had to, and has not done it since.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.wait.as_ref().is_some_and(|wait| wait.is_stalled())
     }
 
     /// The client has done what it had to.
@@ -63,7 +72,7 @@ impl Watch {
         }
     }
 
-    fn wait(&mut self) -> &Wait {
+    fn wait(&mut self) -> &Rc<Wait> {
         self.wait.get_or_insert_with(|| {
             let wait = Rc::new(Wait {
                 paced: self.paced,
@@ -89,8 +98,8 @@ pub(crate) struct Wait {
     waiting: Cell<bool>,
     /// When the sweep first saw it.
     since: Cell<Option<Instant>>,
-    /// Who can still be told that it took too long.
-    reader: RefCell<Option<Waker>>,
+    /// Who is told that it took too long: the reader of a body, or the stream of a response.
+    told: RefCell<Option<Waker>>,
     stalled: Cell<bool>,
     /// Bytes that have moved so far.
     moved: Cell<u64>,
@@ -99,15 +108,24 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    fn begin(&self, moved: u64) {
+    fn begin(&self, waker: &Waker, moved: u64) {
         self.moved.set(moved);
         if !self.waiting.replace(true) {
             self.since.set(None);
         }
+        let mut told = self.told.borrow_mut();
+        if !told.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *told = Some(waker.clone());
+        }
     }
 
-    /// Tells the reader when the wait has been too long. True when there is none, or it was told and waits still: only the
-    /// end of the connection ends such a wait.
+    /// Whether it has been too long.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.get()
+    }
+
+    /// Tells who waits when it has been too long. True when that was told before, and the wait goes on: only the end of the
+    /// connection ends such a wait.
     pub(super) fn sweep(&self, now: Instant, passed: Duration, timeouts: &Timeouts) -> bool {
         if !self.waiting.get() {
             return false;
@@ -119,9 +137,9 @@ impl Wait {
             return false;
         }
         self.since.set(Some(now));
-        match self.reader.borrow_mut().take() {
-            Some(reader) if !self.stalled.replace(true) => {
-                reader.wake();
+        match self.told.borrow_mut().take() {
+            Some(told) if !self.stalled.replace(true) => {
+                told.wake();
                 false
             }
             _ => true,
@@ -182,19 +200,20 @@ mod tests {
     }
 
     #[test]
-    fn a_response_without_window_ends_its_connection() {
+    fn a_response_without_window_is_told_too() {
         let mut watch = watch();
         watch.activity.framed();
-        watch.until_taken(0);
-        assert!(!after(29, &watch));
-        assert!(after(31, &watch));
+        watch.until_taken(Waker::noop(), 0);
+        let stream = watch.activity.take_begun_response().unwrap();
+        assert!(!after(29, &watch) && !stream.is_stalled());
+        assert!(!after(31, &watch) && stream.is_stalled());
     }
 
     #[test]
     fn a_response_that_is_taken_does_not_wait() {
         let mut watch = watch();
         watch.activity.framed();
-        watch.until_taken(0);
+        watch.until_taken(Waker::noop(), 0);
         watch.over();
         assert!(!after(3600, &watch));
     }

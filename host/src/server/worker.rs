@@ -110,8 +110,11 @@ impl Worker {
         let version = self.shared.version.load(Ordering::Acquire);
         if version != self.version.get() {
             let view = Rc::new(View::new(&self.shared, self.index, Some(&self.view.borrow())));
-            *self.view.borrow_mut() = view;
+            let before = self.view.replace(view.clone());
             self.version.set(version);
+            for listener in view.listeners_that_ask_otherwise(&before) {
+                self.connections.outdate(listener);
+            }
         }
         self.view.borrow().clone()
     }

@@ -1,6 +1,7 @@
 //! Who a client is, by the certificate it has shown.
 
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use rustls::pki_types::CertificateDer;
@@ -31,6 +32,8 @@ pub struct ClientCertificate {
     pub addresses: Vec<String>,
     /// The certificate as the `Client-Cert` field has it (RFC 9440 section 2.1).
     pub(crate) field: HeaderValue,
+    /// Until when it is valid, in seconds since 1970.
+    not_after: i64,
 }
 
 impl ClientCertificate {
@@ -47,6 +50,7 @@ impl ClientCertificate {
             emails: Vec::new(),
             addresses: Vec::new(),
             field: byte_sequence(der)?,
+            not_after: certificate.validity().not_after.timestamp(),
         };
         let names = certificate.subject_alternative_name().ok()?;
         for name in names.iter().flat_map(|extension| &extension.value.general_names) {
@@ -63,6 +67,13 @@ impl ClientCertificate {
             }
         }
         Some(client)
+    }
+
+    /// For how long it is still valid.
+    pub(crate) fn valid_for(&self, now: SystemTime) -> Duration {
+        let end = Duration::from_secs(u64::try_from(self.not_after).unwrap_or(0));
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        end.saturating_sub(now)
     }
 }
 
@@ -97,6 +108,8 @@ mod tests {
             .push(SanType::URI("spiffe://example/alice".try_into().unwrap()));
         params.subject_alt_names.push(SanType::IpAddress([192, 0, 2, 1].into()));
         params.serial_number = Some(vec![0x0a, 0xbc].into());
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+        params.not_after = end.into();
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
 
@@ -108,6 +121,8 @@ mod tests {
         assert_eq!(client.uris, ["spiffe://example/alice"]);
         assert_eq!(client.addresses, ["192.0.2.1"]);
         assert_eq!(client.fingerprint.len(), 64);
+        assert_eq!(client.valid_for(end - Duration::from_secs(5)), Duration::from_secs(5));
+        assert_eq!(client.valid_for(end + Duration::from_secs(5)), Duration::ZERO);
         let field = client.field.to_str().unwrap();
         assert!(field.starts_with(":MII") && field.ends_with(':'), "{field}");
     }

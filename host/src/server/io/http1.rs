@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
 use crate::rejection::Rejection;
@@ -22,6 +22,8 @@ pub(in crate::server) struct Http1Io<S> {
     refused: Option<Rejection>,
     /// What is left of an early hint that the socket has taken a part of.
     hint: Bytes,
+    /// What the socket has not taken yet of the last answers before another protocol. hyper does not wait for that.
+    unsent: BytesMut,
 }
 
 /// Bytes that are read of what may be another protocol, before it is known whether it is.
@@ -36,6 +38,8 @@ pub(in crate::server) struct Ended<S> {
     pub(in crate::server) unread: bool,
     /// What came after a request for another protocol.
     pub(in crate::server) ahead: Bytes,
+    /// What is still to be written before anything in that protocol.
+    pub(in crate::server) unsent: Bytes,
 }
 
 impl<S> Http1Io<S> {
@@ -49,6 +53,7 @@ impl<S> Http1Io<S> {
             framing: Framing::new(header_size),
             refused: None,
             hint: Bytes::new(),
+            unsent: BytesMut::new(),
         }
     }
 
@@ -59,7 +64,18 @@ impl<S> Http1Io<S> {
             refused: self.refused,
             unread: self.framing.in_body(),
             ahead: self.ahead,
+            unsent: self.unsent.freeze(),
         }
+    }
+
+    /// What came of a write. What the socket does not take of the last answers before another protocol is kept for later.
+    fn wrote(&mut self, bufs: &[IoSlice<'_>], written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.activity.wrote(&written);
+        if written.is_ready() || !self.activity.handshake.is_agreed() {
+            return written;
+        }
+        bufs.iter().for_each(|buf| self.unsent.extend_from_slice(buf));
+        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
     }
 
     /// Whether a request for another protocol has no answer yet, so that nothing after it may be read as HTTP.
@@ -160,9 +176,12 @@ impl<S: Write + Unpin> Write for Http1Io<S> {
         if io.keeps_back(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
-        let written = Pin::new(&mut io.socket).poll_write(cx, buf);
-        io.activity.wrote(&written);
-        written
+        let written = if io.unsent.is_empty() {
+            Pin::new(&mut io.socket).poll_write(cx, buf)
+        } else {
+            Poll::Pending
+        };
+        io.wrote(&[IoSlice::new(buf)], written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -196,9 +215,12 @@ impl<S: Write + Unpin> Write for Http1Io<S> {
         if io.keeps_back(first) {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        let written = Pin::new(&mut io.socket).poll_write_vectored(cx, bufs);
-        io.activity.wrote(&written);
-        written
+        let written = if io.unsent.is_empty() {
+            Pin::new(&mut io.socket).poll_write_vectored(cx, bufs)
+        } else {
+            Poll::Pending
+        };
+        io.wrote(bufs, written)
     }
 }
 
@@ -229,5 +251,36 @@ impl<S: Write + Unpin> Http1Io<S> {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_socket_does_not_take_of_the_last_answer_is_kept() {
+        const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+        let (socket, mut client) = duplex(8);
+        let activity = Rc::new(Activity::new());
+        activity.begin_exchange();
+        let mut io = Http1Io::new(TokioIo::new(socket), Bytes::new(), activity.clone(), 1000);
+        activity.handshake.agree();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+
+        let mut written = 0;
+        while written < ANSWER.len() {
+            match Pin::new(&mut io).poll_write(&mut cx, &ANSWER[written..]) {
+                Poll::Ready(Ok(some)) => written += some,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        let mut got = vec![0; 8];
+        client.read_exact(&mut got).await.unwrap();
+        assert_eq!([&got, &io.ended().unsent[..]].concat(), ANSWER);
     }
 }
