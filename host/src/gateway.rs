@@ -232,22 +232,6 @@ impl Gateway {
         }
     }
 
-    /// Forgets all that was counted for upstreams and targets that the previous gateway had and this one has not.
-    pub fn forget_those_gone(&self, previous: &Gateway, metrics: &Metrics) {
-        for before in &previous.upstreams {
-            let name = before.settings.name.as_str();
-            let Some(state) = self.upstreams.iter().find(|state| state.settings.name == name) else {
-                metrics.forget(&[("upstream", name)]);
-                continue;
-            };
-            let targets = state.targets();
-            let is_left = |target: &str| targets.iter().any(|listed| *listed.state.name == *target);
-            for gone in before.targets().iter().filter(|listed| !is_left(&listed.state.name)) {
-                metrics.forget(&[("target", &gone.state.name), ("upstream", name)]);
-            }
-        }
-    }
-
     /// The listener of this name.
     pub(crate) fn listener(&self, name: &str) -> Option<&GatewayListener> {
         self.listeners.iter().find(|listener| *listener.settings.name == *name)

@@ -11,6 +11,7 @@ use crate::gateway::{Environment, Gateway};
 use crate::server::Server;
 use crate::telemetry::Counter;
 use crate::telemetry::metrics::{CONTROL_THREAD, RELOADS};
+use crate::upstream::forget_gone;
 
 /// Keeps a server's configuration up to date with its file.
 pub(crate) struct Reloader {
@@ -65,7 +66,8 @@ impl Reloader {
                 self.watch.follow(gateway.files());
                 tracing::info!(routes = gateway.routes.len(), "configuration reloaded");
                 server.replace(gateway).await;
-                server.current().forget_those_gone(&before, &self.environment.metrics);
+                let present = server.current();
+                forget_gone(&before.upstreams, &present.upstreams, &self.environment.metrics);
                 self.environment.services.forget_unused();
                 self.reloaded.add(1);
             }

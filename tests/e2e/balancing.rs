@@ -221,6 +221,28 @@ async fn requests_that_are_equal_in_what_is_hashed_go_to_one_target() {
 }
 
 #[tokio::test]
+async fn a_surplus_sends_what_is_too_much_for_one_target_to_others() {
+    let upstreams = [0; 4].map(|_| Upstream::with(|_| std::future::pending()));
+    let upstreams = futures_util::future::join_all(upstreams).await;
+    let targets: Vec<&dyn std::fmt::Display> = upstreams.iter().map(|upstream| upstream as _).collect();
+    let settings = "balance = { hash = 'header:x-user', surplus = '0%' }";
+    let gateway = Gateway::before(&targets, settings, "[server]\nthreads = 1").await;
+    let mut clients = Vec::new();
+    for asked in 1..=8 {
+        let mut client = gateway.raw().await;
+        client.send("GET / HTTP/1.1\r\nhost: a\r\nx-user: ann\r\n\r\n").await;
+        clients.push(client);
+        eventually("somebody is asked", async || {
+            upstreams.iter().map(Upstream::requests).sum::<usize>() == asked
+        })
+        .await;
+    }
+
+    let counts: Vec<usize> = upstreams.iter().map(Upstream::requests).collect();
+    assert_eq!(counts, [2, 2, 2, 2]);
+}
+
+#[tokio::test]
 async fn the_client_address_is_hashed_and_a_missing_part_leaves_the_choice_open() {
     let (services, gateway) = hashing("client-ip").await;
     let first = asked(&services, gateway.request("GET", "/users/1")).await;

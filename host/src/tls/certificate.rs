@@ -19,8 +19,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub struct Certificate {
     pub(crate) key: Arc<CertifiedKey>,
     names: Vec<String>,
-    not_before: SystemTime,
-    not_after: SystemTime,
+    validity: (SystemTime, SystemTime),
 }
 
 /// What is wrong with a certificate or its key.
@@ -63,7 +62,7 @@ impl Certificate {
             .collect::<Result<Vec<_>, pem::Error>>()
             .map_err(|_| CertificateError::BadCertificate)?;
         let first = chain.first().ok_or(CertificateError::NoCertificate)?;
-        let (names, not_before, not_after) = read(first).ok_or(CertificateError::BadCertificate)?;
+        let (names, validity) = read(first).ok_or(CertificateError::BadCertificate)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
             pem::Error::NoItemsFound => CertificateError::NoKey,
             _ => CertificateError::BadKey,
@@ -74,8 +73,7 @@ impl Certificate {
         Ok(Certificate {
             key: Arc::new(key),
             names,
-            not_before,
-            not_after,
+            validity,
         })
     }
 
@@ -86,12 +84,17 @@ impl Certificate {
 
     /// From when on it counts.
     pub fn not_before(&self) -> SystemTime {
-        self.not_before
+        self.validity.0
     }
 
     /// Until when it counts.
     pub fn not_after(&self) -> SystemTime {
-        self.not_after
+        self.validity.1
+    }
+
+    /// From when until when it counts.
+    pub fn validity(&self) -> (SystemTime, SystemTime) {
+        self.validity
     }
 
     /// Whether it is for this host, which is in lower case and has no port.
@@ -118,19 +121,25 @@ impl fmt::Debug for Certificate {
     }
 }
 
+/// From when until when a certificate counts. None where it cannot be read.
+pub(crate) fn validity(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
+    Some(dates(&X509Certificate::from_der(certificate).ok()?.1))
+}
+
 /// Names and dates.
-fn read(certificate: &CertificateDer<'_>) -> Option<(Vec<String>, SystemTime, SystemTime)> {
+fn read(certificate: &CertificateDer<'_>) -> Option<(Vec<String>, (SystemTime, SystemTime))> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok()?.map(|extension| {
         let names = extension.value.general_names.iter();
         names.filter_map(host_of).collect::<Vec<_>>()
     });
+    Some((names.unwrap_or_default(), dates(&certificate)))
+}
+
+fn dates(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTime) {
     let validity = certificate.validity();
-    Some((
-        names.unwrap_or_default(),
-        time(validity.not_before.timestamp()),
-        time(validity.not_after.timestamp()),
-    ))
+    let (from, until) = (validity.not_before, validity.not_after);
+    (time(from.timestamp()), time(until.timestamp()))
 }
 
 fn host_of(name: &GeneralName<'_>) -> Option<String> {

@@ -6,6 +6,7 @@ mod client_certificate;
 mod obtained;
 mod session;
 
+pub(crate) use certificate::validity;
 pub use certificate::{Certificate, CertificateError};
 pub(crate) use certificates::Certificates;
 pub use client_certificate::ClientCertificate;

@@ -25,7 +25,7 @@ impl Affinity {
     pub(super) fn of(exchange: &Exchange, settings: &resolved::Upstream) -> Affinity {
         Affinity {
             key: match &settings.balance {
-                Balance::Hash(key) => hash(exchange, key),
+                Balance::Hash(key, _) => hash(exchange, key),
                 _ => None,
             },
             asked: match &settings.sticky {

@@ -8,6 +8,7 @@ use super::Target;
 use super::lot::Lot;
 use super::maglev::{Maglev, Tables};
 use crate::config::resolved::Balance;
+use crate::config::units::Share;
 
 /// Chooses targets for one thread. Threads choose independently of each other.
 pub(super) enum Balancer {
@@ -20,8 +21,9 @@ pub(super) enum Balancer {
     Random(Lot),
     /// Of two drawn at random the one that would answer sooner for its weight.
     PeakEwma(Lot),
-    /// The one that a key belongs to; without a key one at random.
-    Hash(Arc<Maglev>, Lot),
+    /// The one that a key belongs to, as long as it has no more in flight than its share and a surplus; without a key one at
+    /// random.
+    Hash(Arc<Maglev>, Lot, Option<Share>),
 }
 
 impl Balancer {
@@ -32,12 +34,12 @@ impl Balancer {
             Balance::RoundRobin => Balancer::RoundRobin,
             Balance::Random => Balancer::Random(lot()),
             Balance::PeakEwma => Balancer::PeakEwma(lot()),
-            Balance::Hash(_) => {
+            Balance::Hash(_, surplus) => {
                 let places: Vec<_> = targets
                     .iter()
                     .map(|target| (&*target.name, target.weight.get()))
                     .collect();
-                Balancer::Hash(tables.of(&places), lot())
+                Balancer::Hash(tables.of(&places), lot(), *surplus)
             }
         }
     }
@@ -54,8 +56,13 @@ impl Balancer {
         }
         let open_at = |place: usize| targets.get(place).is_some_and(&is_open);
         match (self, key) {
-            (Balancer::Hash(maglev, _), Some(key)) => maglev.find(key, open_at),
-            (Balancer::Random(lot) | Balancer::Hash(_, lot), _) => lot.draw(open_at),
+            (Balancer::Hash(maglev, _, None), Some(key)) => maglev.find(key, open_at),
+            (Balancer::Hash(maglev, _, Some(surplus)), Some(key)) => {
+                let has_room = room(targets, *surplus);
+                let with_room = maglev.find(key, |place| open_at(place) && has_room(&targets[place]));
+                with_room.or_else(|| maglev.find(key, open_at))
+            }
+            (Balancer::Random(lot) | Balancer::Hash(_, lot, _), _) => lot.draw(open_at),
             (Balancer::RoundRobin, _) => round_robin(targets, is_open),
             (Balancer::LeastRequest(lot), _) => better_of_two(lot, targets, open_at, |target| {
                 target.active.get() as f64 / f64::from(target.weight.get())
@@ -83,6 +90,20 @@ fn better_of_two(
     };
     let is_better = cost(&targets[second]) < cost(&targets[first]);
     Some(if is_better { second } else { first })
+}
+
+/// Whether a target may have one more in flight: no more than its share of all, by weight, and this surplus (V. Mirrokni and
+/// others, "Consistent Hashing with Bounded Loads", 2018). What is too much for one goes to the next in its key's order.
+fn room(targets: &[Rc<Target>], surplus: Share) -> impl Fn(&Target) -> bool {
+    let sums = targets.iter().fold((1.0, 0.0), |(in_flight, weights), target| {
+        (
+            in_flight + target.active.get() as f64,
+            weights + f64::from(target.weight.get()),
+        )
+    });
+    let (in_flight, weights) = sums;
+    let most = (1.0 + surplus.fraction()) * in_flight / weights;
+    move |target| (target.active.get() as f64) < (most * f64::from(target.weight.get())).ceil()
 }
 
 fn round_robin(targets: &[Rc<Target>], is_open: impl Fn(&Rc<Target>) -> bool) -> Option<usize> {
@@ -118,7 +139,7 @@ mod tests {
         Balance::RoundRobin,
         Balance::Random,
         Balance::PeakEwma,
-        Balance::Hash(HashKey::ClientAddress),
+        Balance::Hash(HashKey::ClientAddress, None),
     ];
 
     fn targets(weights: &[u32]) -> Vec<Rc<Target>> {
@@ -229,7 +250,7 @@ mod tests {
     #[test]
     fn a_key_has_one_target_and_no_key_has_any() {
         let targets = targets(&[1, 1, 1]);
-        let balancer = new(&Balance::Hash(HashKey::ClientAddress), &targets);
+        let balancer = new(&Balance::Hash(HashKey::ClientAddress, None), &targets);
         let of_one_key = balancer.next(&targets, Some(7), |_| true);
         assert!((0..50).all(|_| balancer.next(&targets, Some(7), |_| true) == of_one_key));
         let mut counts = [0; 3];
@@ -237,6 +258,51 @@ mod tests {
             counts[balancer.next(&targets, None, |_| true).unwrap()] += 1;
         }
         assert!(counts.iter().all(|count| (850..1_150).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn a_key_that_everybody_asks_for_is_shared_by_as_many_as_it_takes() {
+        let targets = targets(&[1, 1, 2, 1, 1, 1, 1, 1, 1]);
+        let bounded = new(
+            &Balance::Hash(HashKey::ClientAddress, Some(Share::percent(25))),
+            &targets,
+        );
+        let mut in_flight = Vec::new();
+        for _ in 0..400 {
+            let place = bounded.next(&targets, Some(7), |_| true).unwrap();
+            in_flight.push(InFlight::on(&targets[place]));
+        }
+        let counts: Vec<usize> = targets.iter().map(|target| target.active.get()).collect();
+        let over = |(count, target): (&usize, &Rc<Target>)| {
+            *count as f64 - 400.0 * 1.25 * f64::from(target.weight.get()) / 1_000.0
+        };
+        let over: Vec<f64> = counts.iter().zip(&targets).map(over).collect();
+        assert!(over.iter().all(|over| *over <= 1.0), "{counts:?}");
+        assert!(
+            over.iter().any(|over| *over >= -1.0),
+            "its own has as much as it may: {counts:?}"
+        );
+    }
+
+    #[test]
+    fn a_surplus_moves_few_of_many_keys() {
+        let targets = targets(&[1; 10]);
+        let plain = new(&Balance::Hash(HashKey::ClientAddress, None), &targets);
+        let bounded = new(
+            &Balance::Hash(HashKey::ClientAddress, Some(Share::percent(25))),
+            &targets,
+        );
+        let (mut moved, mut under_way) = (0, VecDeque::new());
+        for _ in 0..20_000 {
+            let key = Some(fastrand::u64(..));
+            let place = bounded.next(&targets, key, |_| true).unwrap();
+            moved += usize::from(plain.next(&targets, key, |_| true) != Some(place));
+            under_way.push_back(InFlight::on(&targets[place]));
+            if under_way.len() > 500 {
+                under_way.pop_front();
+            }
+        }
+        assert!(moved < 2_000, "a tenth at most: {moved}");
     }
 
     #[test]

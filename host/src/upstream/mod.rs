@@ -63,7 +63,7 @@ pub(crate) use self::load::{Load, Permit};
 pub(crate) use self::pool::Lease;
 pub(crate) use self::proxy_header::Ends;
 pub(crate) use self::retry_budget::RetryBudget;
-pub(crate) use self::state::UpstreamState;
+pub(crate) use self::state::{UpstreamState, forget_gone};
 pub(crate) use self::target::{Asked, InFlight, Target};
 pub(crate) use self::tending::Tending;
 pub(crate) use self::upgraded::{Duplex, Released, Upgraded};

@@ -13,6 +13,7 @@ use super::maglev::Tables;
 use super::slow_start;
 use super::target_state::{Health, TargetState, now};
 use crate::config::resolved::{self, Target};
+use crate::telemetry::metrics::Metrics;
 
 /// An upstream as all threads share it. It outlives a reload that leaves its settings as they are; of one that changes them,
 /// targets of the same address keep their health.
@@ -171,6 +172,22 @@ impl UpstreamState {
         while self.awaited.load(Ordering::Acquire) != 0 {
             // The sender lives as long as `self`.
             let _ = changes.changed().await;
+        }
+    }
+}
+
+/// Forgets all that was counted for upstreams and targets that were there before a reload, and are no longer.
+pub(crate) fn forget_gone(before: &[Arc<UpstreamState>], present: &[Arc<UpstreamState>], metrics: &Metrics) {
+    for before in before {
+        let name = before.settings.name.as_str();
+        let Some(state) = present.iter().find(|state| state.settings.name == name) else {
+            metrics.forget(&[("upstream", name)]);
+            continue;
+        };
+        let targets = state.targets();
+        let is_left = |target: &str| targets.iter().any(|listed| *listed.state.name == *target);
+        for gone in before.targets().iter().filter(|listed| !is_left(&listed.state.name)) {
+            metrics.forget(&[("target", &gone.state.name), ("upstream", name)]);
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::shorthand::LongForm;
 use super::{Located, Text};
+use crate::config::units::Share;
 
 /// A way to choose a target that asks nothing of the request.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -31,6 +32,9 @@ pub(crate) struct HashBy {
     /// in this go to the same target.
     #[schemars(required)]
     pub(crate) hash: Option<Located<String>>,
+    /// `surplus = "25%"`: with more than its share and so much of it in flight, a target leaves further requests to others.
+    /// No limit by default.
+    pub(crate) surplus: Option<Located<Text<Share>>>,
 }
 
 impl LongForm for HashBy {

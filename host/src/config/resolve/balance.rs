@@ -30,7 +30,8 @@ pub(super) fn balance(scope: &Scope<'_>, table: &file::Upstream) -> Balance {
                 );
                 return Balance::LeastRequest;
             };
-            hash_key(scope, hash).map_or(Balance::LeastRequest, Balance::Hash)
+            let surplus = by.surplus.as_ref().map(|share| share.value.0);
+            hash_key(scope, hash).map_or(Balance::LeastRequest, |key| Balance::Hash(key, surplus))
         }
     }
 }
@@ -58,7 +59,7 @@ fn hash_key(scope: &Scope<'_>, written: &Located<String>) -> Option<HashKey> {
 
 /// Reports a route to an upstream that chooses by a path parameter which the route does not have.
 pub(super) fn needs_parameter(scope: &Scope<'_>, to: &Range<usize>, upstream: &Upstream, matches: &[Matched]) {
-    let Balance::Hash(HashKey::Path(name)) = &upstream.balance else {
+    let Balance::Hash(HashKey::Path(name), _) = &upstream.balance else {
         return;
     };
     let lacks = |one: &&Matched| !one.pattern.parameters().any(|known| known == name);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::pem::PemFiles;
 use super::scope::Scope;
 use super::upstream::Scheme;
 use super::upstream_tls;
@@ -10,12 +9,7 @@ use crate::config::file::{self, Located};
 use crate::config::resolved::{Connections, HttpVersion, ProxyProtocol, TargetTls};
 
 /// `scheme` is that of the targets, where they have one.
-pub(super) fn connections(
-    scope: &Scope<'_>,
-    table: &Located<file::Upstream>,
-    scheme: Option<Scheme>,
-    pems: &PemFiles,
-) -> Connections {
+pub(super) fn connections(scope: &Scope<'_>, table: &Located<file::Upstream>, scheme: Option<Scheme>) -> Connections {
     let usual = Connections::default();
     let count = |key: &str, written: Option<&Located<i64>>, least: i64, most: i64| {
         written.map(|written| scope.number(key, Some(written), least..=most, least).unsigned_abs())
@@ -35,7 +29,7 @@ pub(super) fn connections(
     let http = http(table.http.as_ref());
     Connections {
         http,
-        tls: tls(scope, table, scheme, http, pems),
+        tls: tls(scope, table, scheme, http),
         proxy_protocol: table.proxy_protocol.as_ref().map(|version| match version.value {
             file::TargetsProxyProtocol::V1 => ProxyProtocol::V1,
             file::TargetsProxyProtocol::V2 => ProxyProtocol::V2,
@@ -69,13 +63,7 @@ fn tcp_keepalive(scope: &Scope<'_>, table: &file::Upstream, usual: Duration) -> 
 }
 
 /// TLS is on where targets are `https`; where they have no scheme of their own, where `tls` is written.
-fn tls(
-    scope: &Scope<'_>,
-    table: &file::Upstream,
-    scheme: Option<Scheme>,
-    http: HttpVersion,
-    pems: &PemFiles,
-) -> Option<TargetTls> {
+fn tls(scope: &Scope<'_>, table: &file::Upstream, scheme: Option<Scheme>, http: HttpVersion) -> Option<TargetTls> {
     let written = table.tls.as_ref();
     match (scheme, written) {
         (Some(Scheme::Http), Some(written)) => {
@@ -84,7 +72,7 @@ fn tls(
             None
         }
         (Some(Scheme::Http), None) | (None, None) => None,
-        (Some(Scheme::Https), written) => upstream_tls::tls(scope, written, http, pems),
+        (Some(Scheme::Https), written) => upstream_tls::tls(scope, written, http),
         (None, Some(written)) => {
             let only_sockets = table.targets.as_ref().is_some_and(|targets| !targets.0.is_empty());
             if only_sockets && written.server_name.is_none() {
@@ -92,7 +80,7 @@ fn tls(
                 scope.missing(&written.span, "server_name", help);
                 return None;
             }
-            upstream_tls::tls(scope, Some(written), http, pems)
+            upstream_tls::tls(scope, Some(written), http)
         }
     }
 }

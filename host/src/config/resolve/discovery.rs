@@ -5,9 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use http::Uri;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
+use super::pem;
 use super::scope::Scope;
 use crate::config::file::{Discover, Located, Shorthand};
 use crate::config::resolved::{
@@ -353,18 +352,10 @@ fn base(scope: &Scope<'_>, written: &Located<String>, title: &str, example: &str
 
 fn roots(scope: &Scope<'_>, table: &Discover) -> Option<Roots> {
     let written = table.ca.as_ref()?;
-    let pem = scope.read_file(written)?;
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match read {
-        Ok(certificates) if !certificates.is_empty() => Some(Roots(
-            certificates.iter().map(|certificate| certificate.to_vec()).collect(),
-        )),
-        _ => {
-            let help = "name a file with certificates in PEM: `-----BEGIN CERTIFICATE-----`";
-            scope.wrong_help(&written.span, "`ca` cannot be used", "no certificates in PEM", help);
-            None
-        }
-    }
+    let certificates = pem::certificates(scope, "ca", written)?;
+    Some(Roots(
+        certificates.iter().map(|certificate| certificate.to_vec()).collect(),
+    ))
 }
 
 /// What DNS can have records for: labels of 1 to 63 letters, digits, `-` and `_`, 253 in all (RFC 1035).

@@ -79,7 +79,7 @@ pub(crate) fn resolve(
         upstreams: upstreams.all.clone(),
         server,
         listeners: listeners.all,
-        files: files.take().into_iter().chain(upstreams.files).collect(),
+        files: files.take(),
     };
     names.warn_of_unused(&scopes);
     (Some(config), reported.into_inner())

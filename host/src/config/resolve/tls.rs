@@ -70,7 +70,7 @@ fn certificate(scope: &Scope<'_>, table: &Located<file::Certificate>) -> Option<
     let (chain_file, key_file) = (table.certificate.as_ref()?, table.key.as_ref()?);
     let (chain, key) = (scope.read_file(chain_file), scope.read_file(key_file));
     match Certificate::from_pem(&chain?, &key?) {
-        Ok(certificate) => in_its_time(scope, chain_file, &certificate).then(|| Arc::new(certificate)),
+        Ok(certificate) => in_its_time(scope, chain_file, certificate.validity()).then(|| Arc::new(certificate)),
         Err(error) => {
             let span = match error.is_about_the_key() {
                 true => &key_file.span,
@@ -88,10 +88,13 @@ fn certificate(scope: &Scope<'_>, table: &Located<file::Certificate>) -> Option<
 }
 
 /// Whether a certificate counts today; says so where it does not, or not for long.
-fn in_its_time(scope: &Scope<'_>, written: &Located<String>, certificate: &Certificate) -> bool {
+pub(super) fn in_its_time(
+    scope: &Scope<'_>,
+    written: &Located<String>,
+    (from, until): (SystemTime, SystemTime),
+) -> bool {
     let now = SystemTime::now();
     let date = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
-    let (from, until) = (certificate.not_before(), certificate.not_after());
     let problem = if now < from {
         let label = format!("it counts from {} on", date(from));
         scope.problem(&written.span, "the certificate is not valid yet", label)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use super::balance::{balance, slow_start, sticky};
 use super::connections::connections;
 use super::discovery::discovery;
 use super::health::{eject, health};
-use super::pem::PemFiles;
 use super::resilience::resilience;
 use super::scope::Scope;
 use crate::config::file::{self, Located, OneOrMany, Shorthand};
@@ -25,8 +24,6 @@ pub(super) struct Upstreams {
     /// In the order written.
     pub(super) all: Vec<Arc<Upstream>>,
     by_name: HashMap<String, usize>,
-    /// The files of certificates and keys that they name.
-    pub(super) files: Vec<PathBuf>,
 }
 
 impl Upstreams {
@@ -35,12 +32,10 @@ impl Upstreams {
         let mut upstreams = Self {
             all: Vec::new(),
             by_name: HashMap::new(),
-            files: Vec::new(),
         };
-        let pems = PemFiles::default();
         for scope in scopes {
             for (name, table) in &scope.document.file.upstream.0 {
-                let upstream = upstream(scope, &name.value, table, &pems);
+                let upstream = upstream(scope, &name.value, table);
                 upstreams
                     .by_name
                     .entry(name.value.clone())
@@ -48,7 +43,6 @@ impl Upstreams {
                 upstreams.all.push(Arc::new(upstream));
             }
         }
-        upstreams.files = pems.into_files();
         upstreams
     }
 
@@ -58,7 +52,7 @@ impl Upstreams {
     }
 }
 
-fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>, pems: &PemFiles) -> Upstream {
+fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>) -> Upstream {
     let seconds = Duration::from_secs;
     let resolver = table.resolver.as_ref().map(|resolver| resolver.0.0);
     let (targets, scheme, discovery) = targets(scope, table, resolver);
@@ -74,7 +68,7 @@ fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>, pems
         slow_start: slow_start(scope, table),
         health: health(scope, table),
         eject: eject(scope, table),
-        connections: connections(scope, table, scheme, pems),
+        connections: connections(scope, table, scheme),
         connect_timeout: scope.duration("connect_timeout", table.connect_timeout.as_ref(), seconds(2)),
         response_timeout: scope.duration("response_timeout", table.response_timeout.as_ref(), seconds(60)),
         idle_timeout: scope.duration("idle_timeout", table.idle_timeout.as_ref(), seconds(60)),

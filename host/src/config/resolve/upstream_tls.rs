@@ -5,22 +5,19 @@ use std::sync::{Arc, OnceLock};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-use super::pem::{PemFiles, check_validity};
+use super::pem;
 use super::scope::Scope;
+use super::tls::in_its_time;
 use crate::config::file::{Located, TlsVersion, UpstreamTls, Verify};
 use crate::config::resolved::{HttpVersion, TargetTls};
+use crate::tls::validity;
 use crate::upstream::tls::{Identity, Trust, client};
 
 /// TLS as the table says, or, without one, as is usual.
-pub(super) fn tls(
-    scope: &Scope<'_>,
-    table: Option<&Located<UpstreamTls>>,
-    http: HttpVersion,
-    pems: &PemFiles,
-) -> Option<TargetTls> {
-    let trust = trust(scope, table, pems);
+pub(super) fn tls(scope: &Scope<'_>, table: Option<&Located<UpstreamTls>>, http: HttpVersion) -> Option<TargetTls> {
+    let trust = trust(scope, table);
     let identity = match table {
-        Some(table) => identity(scope, table, pems),
+        Some(table) => identity(scope, table),
         None => Ok(None),
     };
     let server_name = match table.and_then(|table| table.server_name.as_ref()) {
@@ -61,7 +58,7 @@ fn version(table: &UpstreamTls) -> TlsVersion {
 }
 
 /// Whose certificates are good.
-fn trust(scope: &Scope<'_>, table: Option<&Located<UpstreamTls>>, pems: &PemFiles) -> Option<Trust> {
+fn trust(scope: &Scope<'_>, table: Option<&Located<UpstreamTls>>) -> Option<Trust> {
     let roots = table.and_then(|table| table.roots.as_ref());
     if let Some(verify) = table.and_then(|table| table.verify.as_ref())
         && verify.value == Verify::Off
@@ -97,7 +94,7 @@ fn trust(scope: &Scope<'_>, table: Option<&Located<UpstreamTls>>, pems: &PemFile
             }
             continue;
         }
-        let Some(certificates) = pems.certificates(scope, "roots", one) else {
+        let Some(certificates) = pem::certificates(scope, "roots", one) else {
             complete = false;
             continue;
         };
@@ -130,7 +127,7 @@ fn system_roots(scope: &Scope<'_>, written: Option<&Located<String>>) -> Option<
 }
 
 /// What is shown to targets; `Err` where it cannot be read.
-fn identity(scope: &Scope<'_>, table: &Located<UpstreamTls>, pems: &PemFiles) -> Result<Option<Identity>, ()> {
+fn identity(scope: &Scope<'_>, table: &Located<UpstreamTls>) -> Result<Option<Identity>, ()> {
     let (certificate, key) = match (&table.certificate, &table.key) {
         (None, None) => return Ok(None),
         (Some(certificate), Some(key)) => (certificate, key),
@@ -144,11 +141,11 @@ fn identity(scope: &Scope<'_>, table: &Located<UpstreamTls>, pems: &PemFiles) ->
             return Err(());
         }
     };
-    let chain = pems.certificates(scope, "certificate", certificate);
-    if let Some(first) = chain.as_ref().and_then(|chain| chain.first()) {
-        check_validity(scope, "certificate", certificate, first);
+    let chain = pem::certificates(scope, "certificate", certificate);
+    if let Some(first) = chain.as_ref().and_then(|chain| validity(chain.first()?)) {
+        in_its_time(scope, certificate, first);
     }
-    let key = pems.key(scope, "key", key);
+    let key = pem::key(scope, "key", key);
     match (chain, key) {
         (Some(chain), Some(key)) => Ok(Some(Identity { chain, key })),
         _ => Err(()),

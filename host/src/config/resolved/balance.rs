@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::config::units::Share;
+
 /// `balance`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Balance {
@@ -16,8 +18,9 @@ pub enum Balance {
     Random,
     /// `"peak-ewma"`: of two drawn at random the one that would answer sooner.
     PeakEwma,
-    /// `{ hash = ".." }`: requests that are equal in this go to the same target.
-    Hash(HashKey),
+    /// `{ hash = "..", surplus = "25%" }`: requests that are equal in this go to the same target; where there is a surplus, as
+    /// long as that has no more in flight than its share and so much more.
+    Hash(HashKey, Option<Share>),
 }
 
 /// What is hashed of a request.
@@ -43,7 +46,8 @@ impl fmt::Display for Balance {
             Balance::RoundRobin => f.write_str("round-robin"),
             Balance::Random => f.write_str("random"),
             Balance::PeakEwma => f.write_str("peak-ewma"),
-            Balance::Hash(key) => write!(f, "hash of {key}"),
+            Balance::Hash(key, None) => write!(f, "hash of {key}"),
+            Balance::Hash(key, Some(surplus)) => write!(f, "hash of {key}, surplus {surplus}"),
         }
     }
 }
