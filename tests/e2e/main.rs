@@ -77,4 +77,6 @@ mod demo;
 mod examples;
 mod microservices;
 mod new_plugin;
+mod production;
+mod readme;
 mod tidy;

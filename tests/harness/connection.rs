@@ -52,6 +52,11 @@ impl Connection {
     pub async fn http2(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).await.expect("a connection");
         socket.set_nodelay(true).expect("TCP_NODELAY");
+        Self::over_http2(socket).await
+    }
+
+    /// Speaks HTTP/2 over what is connected already.
+    pub async fn over_http2(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket))
             .await
             .expect("an HTTP/2 handshake");

@@ -13,9 +13,14 @@ pub fn shipped(name: &str, upstreams: &[(&str, &Upstream)]) -> String {
     }
     let table = text.parse::<toml::Table>().expect("TOML");
     let server = table.get("server").expect("[server]");
-    for address in ["listen", "admin"]
-        .iter()
-        .filter_map(|key| server.get(key))
+    let listeners = table
+        .get("listener")
+        .and_then(toml::Value::as_array)
+        .into_iter()
+        .flatten();
+    let own = ["listen", "admin"].into_iter().filter_map(|key| server.get(key));
+    for address in own
+        .chain(listeners.filter_map(|listener| listener.get("address")))
         .flat_map(strings)
     {
         text = text.replace(&address, "127.0.0.1:0");

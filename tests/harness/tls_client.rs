@@ -87,6 +87,12 @@ impl TlsClient {
         Connection::over_http1(stream).await.expect("a connection")
     }
 
+    /// A kept HTTP/2 connection, by prior knowledge.
+    pub async fn http2(&self, address: SocketAddr, host: &str) -> Connection {
+        let stream = self.connect(address, host).await.expect("a TLS session");
+        Connection::over_http2(stream).await
+    }
+
     /// Sends a GET on a connection of its own. The answer as it came, and whether the session was an earlier one's.
     pub async fn get(&self, address: SocketAddr, host: &str, path: &str) -> std::io::Result<(String, bool)> {
         let mut stream = self.connect(address, host).await?;

@@ -36,14 +36,25 @@ impl WebSocket {
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<(WebSocket, http::Response<()>), http::Response<Bytes>> {
-        let mut request = format!("ws://{address}{path}")
-            .into_client_request()
-            .expect("a request");
+        let socket = TcpStream::connect(address).await.expect("a connection");
+        socket.set_nodelay(true).expect("TCP_NODELAY");
+        Self::over(socket, &format!("ws://{address}{path}"), headers).await
+    }
+
+    /// The same over whatever is connected already.
+    ///
+    /// # Errors
+    ///
+    /// The answer, where the handshake was refused. Panics where there is none.
+    pub async fn over(
+        socket: impl AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug + 'static,
+        url: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<(WebSocket, http::Response<()>), http::Response<Bytes>> {
+        let mut request = url.into_client_request().expect("a request");
         for (name, value) in headers {
             request.headers_mut().append(*name, value.parse().expect("a value"));
         }
-        let socket = TcpStream::connect(address).await.expect("a connection");
-        socket.set_nodelay(true).expect("TCP_NODELAY");
         let socket: Box<dyn Stream> = Box::new(socket);
         let opened = within("a handshake", tokio_tungstenite::client_async(request, socket)).await;
         match opened {

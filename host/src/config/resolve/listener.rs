@@ -137,7 +137,11 @@ impl Reading<'_> {
         let listener = Listener {
             name: match &table.name {
                 Some(name) => name.value.as_str().into(),
-                None => addresses.first()?.to_string().into(),
+                None => {
+                    let address = addresses.first()?;
+                    self.nameless(scope, written.first().map_or(&table.span, |first| &first.span), address);
+                    address.to_string().into()
+                }
             },
             mode: table.mode.as_ref().and_then(|mode| self::mode(scope, mode, &addresses)),
             addresses,
@@ -167,6 +171,16 @@ impl Reading<'_> {
                 });
             }
             None => self.listeners.names.push((name.value.clone(), place)),
+        }
+    }
+
+    /// Reports a listener without a name that cannot be told from another one: both take whatever port is free.
+    fn nameless(&self, scope: &Scope<'_>, span: &Range<usize>, address: &ListenAddress) {
+        let name = address.to_string();
+        if self.listeners.all.iter().any(|other| *other.name == *name) {
+            let problem = scope.problem(span, "two listeners cannot be told apart", "another one is here, too");
+            let problem = problem.note("without a name, a listener is called by its first address");
+            scope.report(problem.help("give each of them a `name`".to_owned()));
         }
     }
 
