@@ -313,7 +313,7 @@ impl Build<'_> {
             Some(tls) => {
                 let obtained: Vec<_> = tls.acme.iter().map(|acme| self.obtained(acme).shown.clone()).collect();
                 let challenges = self.challenges_by(config, AcmeChallenge::TlsAlpn01);
-                match ListenerTls::new(tls, settings.http2, &obtained, challenges, known) {
+                match ListenerTls::new(tls, settings, &obtained, challenges, known) {
                     Ok(tls) => Some(tls),
                     Err(error) => {
                         let title = format!("TLS of the listener `{}` cannot be set up: {error}", settings.name);

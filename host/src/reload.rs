@@ -97,7 +97,7 @@ impl Reloader {
 
 /// Settings that are read once, at the start.
 struct ReadOnce {
-    addresses: Vec<(Arc<str>, Vec<ListenAddress>, Option<u32>)>,
+    addresses: Vec<Listening>,
     server: resolved::Server,
     log: resolved::Log,
     wasm: resolved::Wasm,
@@ -129,9 +129,12 @@ impl ReadOnce {
     }
 }
 
+/// Name, addresses, mode, and whether it is also for HTTP/3.
+type Listening = (Arc<str>, Vec<ListenAddress>, Option<u32>, bool);
+
 /// Where each listener listens.
-fn addresses(config: &resolved::Config) -> Vec<(Arc<str>, Vec<ListenAddress>, Option<u32>)> {
+fn addresses(config: &resolved::Config) -> Vec<Listening> {
     let listeners = config.listeners.iter();
-    let addresses = listeners.map(|one| (one.name.clone(), one.addresses.clone(), one.mode));
+    let addresses = listeners.map(|one| (one.name.clone(), one.addresses.clone(), one.mode, one.http3.is_some()));
     addresses.collect()
 }

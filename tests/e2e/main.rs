@@ -21,6 +21,8 @@ mod grpc_refusals;
 mod health;
 mod hedging;
 mod http2;
+mod http3;
+mod http3_limits;
 mod mirroring;
 mod paths;
 mod proxying;

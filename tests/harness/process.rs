@@ -39,6 +39,11 @@ impl Process {
 
     /// Opens a page in a browser without a window. Its profile goes into this folder.
     pub fn browser(page: &str, profile: &Path) -> Self {
+        Self::browser_with(&[], page, profile)
+    }
+
+    /// The same, with more arguments.
+    pub fn browser_with(arguments: &[String], page: &str, profile: &Path) -> Self {
         let mut command = Command::new("chromium");
         command
             // Tests may run as root, for whom it has no sandbox.
@@ -51,6 +56,7 @@ impl Process {
             ])
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg("--remote-debugging-port=0")
+            .args(arguments)
             .arg(page)
             .env("HOME", profile);
         Process::of(command)

@@ -34,14 +34,23 @@ impl Response {
         LAST.set(format!("{head:?}"));
         let collected = body.collect().await.map_err(|error| describe(&error))?;
         let trailers = collected.trailers().cloned().unwrap_or_default();
+        Ok(Self::of(
+            http::Response::from_parts(head, ()),
+            collected.to_bytes(),
+            trailers,
+        ))
+    }
+
+    /// A response of these parts, however they came.
+    pub(crate) fn of(head: http::Response<()>, body: Bytes, trailers: HeaderMap) -> Self {
         let response = Response {
-            head: head.into(),
-            body: collected.to_bytes(),
+            head: std::sync::Arc::new(head.into_parts().0),
+            body,
             trailers,
         };
         let shown = &response.body[..response.body.len().min(4096)];
         LAST.set(format!("{:?}\n{}", response.head, String::from_utf8_lossy(shown)));
-        Ok(response)
+        response
     }
 
     /// The status code.

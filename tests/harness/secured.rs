@@ -1,6 +1,6 @@
 //! A gateway that speaks HTTPS.
 
-use crate::{Authority, Certificate, Curled, Folder, Gateway, curl};
+use crate::{Authority, Certificate, Curled, Folder, Gateway, Http3, Http3Client, curl};
 
 /// A gateway that speaks HTTPS, with whoever has signed its certificate.
 #[derive(Debug)]
@@ -25,6 +25,38 @@ impl Secured {
     pub async fn start_in(folder: Folder, authority: Authority, tls: &str, configuration: &str) -> Self {
         let gateway = Gateway::start_in(folder, Self::configuration(tls, configuration), &[]).await;
         Secured { gateway, authority }
+    }
+
+    /// The same, and HTTP/3 is spoken; `http3` is what the listener says of it, `true` or more.
+    pub async fn with_http3(names: &[&str], http3: &str, configuration: &str) -> Self {
+        let (folder, authority) = (Folder::new(), Authority::new());
+        folder.write("ca.pem", authority.pem());
+        write_pair(&folder, "a", &authority.issue(names));
+        Self::with_http3_in(folder, authority, "", http3, configuration).await
+    }
+
+    /// The same with what lies in this folder, and these keys in `tls`.
+    pub async fn with_http3_in(
+        folder: Folder,
+        authority: Authority,
+        tls: &str,
+        http3: &str,
+        configuration: &str,
+    ) -> Self {
+        let configuration = Self::http3_configuration(tls, http3, configuration);
+        let gateway = Gateway::start_in(folder, configuration, &[]).await;
+        Secured { gateway, authority }
+    }
+
+    /// The configuration of [`Secured::with_http3`].
+    pub fn http3_configuration(tls: &str, http3: &str, configuration: &str) -> String {
+        format!("{}http3 = {http3}\n", Self::configuration(tls, configuration))
+    }
+
+    /// A connection of HTTP/3 to a host of this name.
+    pub async fn http3(&self, host: &str) -> Http3 {
+        let client = Http3Client::trusting(&self.authority);
+        client.connect(self.gateway.secure_address(), host).await
     }
 
     /// The configuration of [`Secured::start`].

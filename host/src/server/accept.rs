@@ -48,6 +48,9 @@ pub(crate) fn accept(parts: &mut Parts, server: &Server, known: &KnownHost) -> R
     }
     let seen = Seen::of(&parts.headers);
     check_size(parts, &seen, server)?;
+    if parts.version == Version::HTTP_3 && seen.hop_by_hop && !hop_by_hop::is_only_te_trailers(&parts.headers) {
+        return Err(Rejection::BadRequest("a field belongs to connections of HTTP/1"));
+    }
     check_fields(&parts.headers, &seen, server)?;
     check_expectation(parts.version, &seen)?;
     let host = host(parts, &seen, known)?;
@@ -218,7 +221,7 @@ fn check_fields(headers: &HeaderMap, seen: &Seen<'_>, server: &Server) -> Result
             ));
         }
     }
-    // HTTP/1's framing has seen to that already; HTTP/2's parser is more generous.
+    // HTTP/1's framing has seen to that already; parsers of the others are more generous.
     if seen.lengths > 1 {
         return Err(Rejection::BadRequest("more than one Content-Length field"));
     }

@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::early_hints::Hints;
-use super::frames::Flood;
+use super::flood::Flood;
 use super::pace::Pace;
 use super::upgrade::Handshake;
 use super::wait::Wait;
@@ -22,7 +22,7 @@ pub(crate) struct Activity {
     listener: Cell<Option<usize>>,
     /// The rules for clients are others now, or it does not keep them any more.
     outdated: Cell<bool>,
-    /// The connection speaks HTTP/2.
+    /// The connection speaks HTTP/2 or HTTP/3.
     framed: Cell<bool>,
     /// Part of a request's head is there.
     in_head: Cell<bool>,
@@ -110,7 +110,7 @@ impl Activity {
         self.outdated.get()
     }
 
-    /// The connection speaks HTTP/2: bytes that come in need not be the head of a request.
+    /// The connection speaks HTTP/2 or HTTP/3: bytes that come in need not be the head of a request.
     pub(crate) fn framed(&self) {
         self.framed.set(true);
         self.in_head(false);
@@ -328,6 +328,11 @@ impl Connections {
         for activity in self.all.borrow().iter().filter_map(Weak::upgrade) {
             activity.order(order);
         }
+    }
+
+    /// Whether they are to finish.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
     }
 
     /// Connections that are open.

@@ -221,7 +221,7 @@ impl Drop for Completion {
 }
 
 /// Counts and logs a request that was refused before it became an exchange: nothing is known of it but who sent it.
-pub(super) fn record_refusal(connection: &Connection, rejection: &Rejection, id: ExchangeId) {
+pub(super) fn record_refusal(connection: &Connection, rejection: &Rejection, version: Version, id: ExchangeId) {
     let view = connection.worker.view();
     let (status, unknown) = (rejection.status().as_u16(), "-");
     let method = Method::from_bytes(unknown.as_bytes()).unwrap_or_default();
@@ -242,7 +242,7 @@ pub(super) fn record_refusal(connection: &Connection, rejection: &Rejection, id:
         upstream: None,
         target: None,
         attempts: None,
-        protocol: protocol(Version::HTTP_11),
+        protocol: protocol(version),
         notes: Notes(&[]),
     });
 }
@@ -251,6 +251,7 @@ fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
         _ => "HTTP/1.1",
     }
 }

@@ -10,11 +10,13 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Version};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use rustls::CommonState;
+use rustls::pki_types::CertificateDer;
 use tokio::time::timeout_at;
 use tokio_rustls::TlsStream;
 
@@ -25,12 +27,13 @@ use super::forwarded::Forwarder;
 use super::frames::Frames;
 use super::handshake::{self, Ended, read_more};
 use super::host::KnownHost;
+use super::http3;
 use super::io::{self, Http1Io, Http2Io};
 use super::service;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
 use super::{completion, ending};
-use crate::config::resolved::{Server, is_trusted};
+use crate::config::resolved::{Limits, Server, is_trusted};
 use crate::pipeline::ExchangeId;
 use crate::rejection::Rejection;
 use crate::socket::{Socket, Transport};
@@ -48,12 +51,49 @@ pub(super) struct Connection {
     pub(super) host: KnownHost,
     /// None where plain HTTP is spoken.
     pub(super) secured: Option<Secured>,
+    /// Where HTTP/3 is spoken, for clients that do not know.
+    pub(super) alt_svc: Option<HeaderValue>,
     /// Tells an exchange that it has waited for too long, here while none waits.
     pub(super) alarm: Cell<Alarm>,
     /// The exchange that goes on once HTTP has ended here.
     pub(super) tunnel: Cell<Option<Box<Tunnel>>>,
     /// Where it comes from and goes to.
     pub(super) ends: Option<Ends>,
+}
+
+impl Connection {
+    /// A connection between these two ends; an end without an address is on this machine.
+    pub(super) fn new(
+        worker: &Rc<Worker>,
+        listener: usize,
+        activity: &Rc<Activity>,
+        (client, gateway): (Option<SocketAddr>, Option<SocketAddr>),
+        secured: Option<Secured>,
+    ) -> Connection {
+        let view = worker.view();
+        let secure = view
+            .listeners
+            .get(listener)
+            .is_some_and(|listener| listener.tls.is_some());
+        let proxies = &view.gateway.config.server.trusted_proxies;
+        Connection {
+            worker: worker.clone(),
+            listener,
+            activity: activity.clone(),
+            forwarder: Forwarder::new(client.unwrap_or(LOCAL), secure, proxies),
+            host: KnownHost::default(),
+            secured,
+            alt_svc: None,
+            alarm: Cell::default(),
+            tunnel: Cell::default(),
+            ends: client.zip(gateway).map(|(client, gateway)| Ends { client, gateway }),
+        }
+    }
+
+    /// What is said of HTTP/3: nothing any more where nobody may come by it.
+    pub(super) fn alt_svc(&self) -> Option<&HeaderValue> {
+        self.alt_svc.as_ref().filter(|_| !self.worker.is_draining())
+    }
 }
 
 /// What a TLS handshake has said of the client.
@@ -85,17 +125,22 @@ impl Secured {
         };
         let session = stream.get_ref().1;
         let shown = session.peer_certificates().and_then(<[_]>::first);
+        Some(Secured::new(session.server_name(), shown))
+    }
+
+    /// The host that the client named, and its certificate.
+    pub(super) fn new(server_name: Option<&str>, shown: Option<&CertificateDer<'_>>) -> Secured {
         let client = shown.and_then(ClientCertificate::read);
         let valid = client.as_ref().map(|client| client.valid_for(SystemTime::now()));
-        Some(Secured {
-            server_name: session.server_name().map(str::to_ascii_lowercase),
+        Secured {
+            server_name: server_name.map(str::to_ascii_lowercase),
             client: client.map(Arc::new),
             expires: valid.and_then(|valid| Instant::now().checked_add(valid)),
-        })
+        }
     }
 
     /// Whether the client's certificate is valid no more.
-    fn is_expired(&self, now: Instant) -> bool {
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|end| end <= now)
     }
 
@@ -124,10 +169,10 @@ const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const BUFFER: usize = 128 << 10;
 
 /// How many times the limit of a header section the protocol itself lets an HTTP/2 client send.
-const HEADER_LIST: usize = 2;
+pub(super) const HEADER_LIST: usize = 2;
 
-/// Bytes that one HTTP/2 stream may have in flight.
-const STREAM_WINDOW: u32 = 128 << 10;
+/// Bytes that one stream of HTTP/2 or HTTP/3 may have in flight.
+pub(super) const STREAM_WINDOW: u32 = 128 << 10;
 
 /// What an HTTP/2 client says first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -161,18 +206,9 @@ pub(super) async fn serve(newcomer: Newcomer, mut transport: Transport) {
     }
     let gateway = transport.local_address();
     let connection = |secured| {
-        let secure = listener.tls.is_some();
-        Rc::new(Connection {
-            worker: worker.clone(),
-            listener: number,
-            activity: activity.clone(),
-            forwarder: Forwarder::new(peer.unwrap_or(LOCAL), secure, &settings.trusted_proxies),
-            host: KnownHost::default(),
-            secured,
-            alarm: Cell::default(),
-            tunnel: Cell::default(),
-            ends: peer.zip(gateway).map(|(client, gateway)| Ends { client, gateway }),
-        })
+        let mut connection = Connection::new(&worker, number, &activity, (peer, gateway), secured);
+        connection.alt_svc = gateway.and_then(|gateway| http3::alt_svc(&worker, number, gateway.port()));
+        Rc::new(connection)
     };
     let (connection, mut socket) = match &listener.tls {
         None => (connection(None), Socket::from(transport)),
@@ -235,7 +271,7 @@ async fn announced(
 
 /// How long a client that has connected and said nothing yet may still begin a request once the gateway drains: it could not
 /// know, and its request may be on its way.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+pub(super) const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Reads until it is clear which protocol is spoken. False where the client has gone, or said nothing in time.
 async fn read_ahead(socket: &mut Socket, ahead: &mut BytesMut, activity: &Activity) -> Result<bool, Rejection> {
@@ -334,8 +370,15 @@ async fn serve_http1(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
 /// Refuses a request that never became an exchange. It is written down all the same.
 async fn refuse(connection: &Connection, socket: Socket, rejection: &Rejection) {
     let id = ExchangeId::draw();
-    completion::record_refusal(connection, rejection, id);
+    completion::record_refusal(connection, rejection, Version::HTTP_11, id);
     ending::refuse(socket, rejection, id).await;
+}
+
+/// Bytes that all streams of a connection may have in flight together. Up to a bound as much as each of them may: uploads that
+/// wait for a slow target must not take the room of those that do not.
+pub(super) fn connection_window(limits: &Limits) -> u32 {
+    let streams = limits.http2_streams.saturating_mul(STREAM_WINDOW);
+    streams.clamp(1 << 20, 16 << 20)
 }
 
 async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) {
@@ -358,15 +401,7 @@ async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
         )
         .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
-        // As much as its streams may have in flight together, up to a bound: uploads that wait for a slow target must not
-        // take the room of those that do not.
-        .initial_connection_window_size(
-            settings
-                .limits
-                .http2_streams
-                .saturating_mul(STREAM_WINDOW)
-                .clamp(1 << 20, 16 << 20),
-        )
+        .initial_connection_window_size(connection_window(&settings.limits))
         // What is buffered here is on its way when its exchange has ended, and only `idle` bounds how long.
         .max_send_buf_size(128 << 10);
     let serving = connection.clone();

@@ -7,8 +7,8 @@
 
 // Long because nearly half of it is tests of what floods and what does not.
 
-use std::time::Instant;
-
+pub use super::flood::Flood;
+use super::flood::Floods;
 use crate::config::resolved::Http2Limits;
 
 /// Follows the bytes of one connection.
@@ -26,79 +26,9 @@ pub struct Frames {
     in_block: bool,
     /// Small CONTINUATION frames of the header section at hand.
     continuations: u32,
-    /// How many of these there may be in one section.
+    /// How many there may be in one section.
     most_continuations: Option<u32>,
-    budgets: [Budget; Flood::BUDGETS],
-    over: Option<Flood>,
-}
-
-/// What there was too much of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flood {
-    /// RST_STREAM from the client.
-    Resets,
-    /// RST_STREAM to the client, for what it did wrong.
-    ProvokedResets,
-    /// PING, and answers to it.
-    Pings,
-    /// SETTINGS, and answers to it.
-    Settings,
-    /// PRIORITY and PRIORITY_UPDATE.
-    Priorities,
-    /// WINDOW_UPDATE.
-    WindowUpdates,
-    /// DATA and HEADERS that hold nothing and end nothing.
-    EmptyFrames,
-    /// Frames of no known type.
-    UnknownFrames,
-    /// CONTINUATION that is small and ends nothing.
-    Continuations,
-}
-
-impl Flood {
-    /// All of them; the last has no budget, but a limit.
-    pub const ALL: [Flood; Flood::BUDGETS + 1] = [
-        Flood::Resets,
-        Flood::ProvokedResets,
-        Flood::Pings,
-        Flood::Settings,
-        Flood::Priorities,
-        Flood::WindowUpdates,
-        Flood::EmptyFrames,
-        Flood::UnknownFrames,
-        Flood::Continuations,
-    ];
-    const BUDGETS: usize = 8;
-
-    /// The word in metrics and log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Flood::Resets => "resets",
-            Flood::ProvokedResets => "provoked-resets",
-            Flood::Pings => "pings",
-            Flood::Settings => "settings",
-            Flood::Priorities => "priorities",
-            Flood::WindowUpdates => "window-updates",
-            Flood::EmptyFrames => "empty-frames",
-            Flood::UnknownFrames => "unknown-frames",
-            Flood::Continuations => "continuations",
-        }
-    }
-
-    /// How many a second.
-    fn rate(self, limits: &Http2Limits) -> Option<u32> {
-        match self {
-            Flood::Resets => limits.resets,
-            Flood::ProvokedResets => limits.provoked_resets,
-            Flood::Pings => limits.pings,
-            Flood::Settings => limits.settings,
-            Flood::Priorities => limits.priorities,
-            Flood::WindowUpdates => limits.window_updates,
-            Flood::EmptyFrames => limits.empty_frames,
-            Flood::UnknownFrames => limits.unknown_frames,
-            Flood::Continuations => None,
-        }
-    }
+    floods: Floods,
 }
 
 /// What a client says first (RFC 9113 section 3.4).
@@ -122,8 +52,6 @@ const PADDED: u8 = 8;
 impl Frames {
     /// For a connection of which nothing has been read.
     pub fn new(limits: &Http2Limits) -> Frames {
-        let now = Instant::now();
-        let budget = |flood: usize| Budget::new(Flood::ALL[flood].rate(limits), now);
         Frames {
             incoming: Heads::default(),
             outgoing: Heads::default(),
@@ -133,14 +61,13 @@ impl Frames {
             in_block: false,
             continuations: 0,
             most_continuations: limits.continuations,
-            budgets: std::array::from_fn(budget),
-            over: None,
+            floods: Floods::new(limits),
         }
     }
 
     /// What there was too much of, once there was.
     pub fn flood(&self) -> Option<Flood> {
-        self.over
+        self.floods.over()
     }
 
     /// Whether a header section, or the head of a frame, has begun and is not complete.
@@ -153,9 +80,7 @@ impl Frames {
         let (preface, mut rest) = bytes.split_at(self.preface.min(bytes.len()));
         self.preface -= preface.len();
         while let Some(head) = self.incoming.next(&mut rest) {
-            if let Err(flood) = self.check(head) {
-                self.over = self.over.or(Some(flood));
-            }
+            self.check(head);
         }
     }
 
@@ -164,20 +89,19 @@ impl Frames {
         while let Some(head) = self.outgoing.next(&mut bytes) {
             match head.kind {
                 kind::DATA | kind::HEADERS => {
-                    self.earn(Flood::WindowUpdates, window_updates_earned(head.length));
-                    self.earn(Flood::Pings, PINGS_EARNED);
+                    self.floods
+                        .earn(Flood::WindowUpdates, window_updates_earned(head.length));
+                    self.floods.earn(Flood::Pings, PINGS_EARNED);
                     // Who has half of its requests answered may take back the other half.
                     if head.flags & END_STREAM != 0 {
-                        self.earn(Flood::Resets, 1);
+                        self.floods.earn(Flood::Resets, 1);
                     }
                 }
                 kind::RST_STREAM => {
                     // What the client had on its way for the stream it may answer with a reset, too.
-                    self.earn(Flood::Resets, 1);
-                    if head.blames_client()
-                        && let Err(flood) = self.spend(Flood::ProvokedResets)
-                    {
-                        self.over = self.over.or(Some(flood));
+                    self.floods.earn(Flood::Resets, 1);
+                    if head.blames_client() {
+                        self.floods.spend(Flood::ProvokedResets);
                     }
                 }
                 _ => {}
@@ -211,7 +135,7 @@ impl Frames {
         self.outgoing.is_between().then_some(frame)
     }
 
-    fn check(&mut self, head: Head) -> Result<(), Flood> {
+    fn check(&mut self, head: Head) {
         self.in_block = matches!(head.kind, kind::HEADERS | kind::CONTINUATION);
         self.in_section = self.in_block && head.flags & END_HEADERS == 0;
         match head.kind {
@@ -226,89 +150,24 @@ impl Frames {
                     END_HEADERS
                 };
                 if head.content() == 0 && head.flags & ends == 0 {
-                    return self.spend(Flood::EmptyFrames);
+                    self.floods.spend(Flood::EmptyFrames);
                 }
-                Ok(())
             }
-            kind::CONTINUATION if head.flags & END_HEADERS != 0 || head.length >= SMALL_CONTINUATION => Ok(()),
+            kind::CONTINUATION if head.flags & END_HEADERS != 0 || head.length >= SMALL_CONTINUATION => {}
             kind::CONTINUATION => {
                 self.continuations += 1;
-                let over = self.most_continuations.is_some_and(|most| self.continuations > most);
-                if over { Err(Flood::Continuations) } else { Ok(()) }
+                if self.most_continuations.is_some_and(|most| self.continuations > most) {
+                    self.floods.flooded(Flood::Continuations);
+                }
             }
-            kind::RST_STREAM => self.spend(Flood::Resets),
-            kind::PING => self.spend(Flood::Pings),
-            kind::SETTINGS => self.spend(Flood::Settings),
-            kind::PRIORITY | kind::PRIORITY_UPDATE => self.spend(Flood::Priorities),
-            kind::WINDOW_UPDATE => self.spend(Flood::WindowUpdates),
+            kind::RST_STREAM => self.floods.spend(Flood::Resets),
+            kind::PING => self.floods.spend(Flood::Pings),
+            kind::SETTINGS => self.floods.spend(Flood::Settings),
+            kind::PRIORITY | kind::PRIORITY_UPDATE => self.floods.spend(Flood::Priorities),
+            kind::WINDOW_UPDATE => self.floods.spend(Flood::WindowUpdates),
             // Either ends the connection.
-            kind::GOAWAY | kind::PUSH_PROMISE => Ok(()),
-            _ => self.spend(Flood::UnknownFrames),
-        }
-    }
-
-    fn spend(&mut self, flood: Flood) -> Result<(), Flood> {
-        if self.budgets[flood as usize].spend() {
-            Ok(())
-        } else {
-            Err(flood)
-        }
-    }
-
-    fn earn(&mut self, flood: Flood, frames: u32) {
-        self.budgets[flood as usize].earn(frames);
-    }
-}
-
-/// How much what was sent may add to a budget: some seconds of a download at full speed.
-const MOST_EARNED: u32 = 1 << 20;
-
-/// How many frames there may still be.
-#[derive(Debug)]
-struct Budget {
-    /// Frames a second; none where there may be any number.
-    rate: Option<u32>,
-    left: u32,
-    /// Up to when time has been turned into frames.
-    since: Instant,
-}
-
-/// Seconds' worth of frames that may come at once.
-const BURST: u32 = 10;
-
-impl Budget {
-    fn new(rate: Option<u32>, now: Instant) -> Budget {
-        Budget {
-            rate,
-            left: rate.unwrap_or(0).saturating_mul(BURST),
-            since: now,
-        }
-    }
-
-    /// Takes one frame off, if there is one.
-    fn spend(&mut self) -> bool {
-        let Some(rate) = self.rate else { return true };
-        if self.left == 0 {
-            self.pass_time(rate, Instant::now());
-        }
-        let some = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        some
-    }
-
-    /// Adds frames for something that was sent.
-    fn earn(&mut self, frames: u32) {
-        self.left = self.left.saturating_add(frames).min(MOST_EARNED);
-    }
-
-    /// Turns the time that has passed into frames.
-    fn pass_time(&mut self, rate: u32, now: Instant) {
-        let passed = now.saturating_duration_since(self.since).as_secs_f64();
-        let earned = (passed * f64::from(rate)).min(f64::from(rate.saturating_mul(BURST)));
-        // Less than a frame is not lost, but waits.
-        if earned >= 1.0 {
-            self.left = earned as u32;
-            self.since = now;
+            kind::GOAWAY | kind::PUSH_PROMISE => {}
+            _ => self.floods.spend(Flood::UnknownFrames),
         }
     }
 }
@@ -426,7 +285,6 @@ impl Heads {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
 
@@ -569,19 +427,6 @@ mod tests {
         assert!(!frames.in_head());
         frames.received(&frame(kind::DATA, 0, 1, b"content")[..12]);
         assert!(!frames.in_head());
-    }
-
-    #[test]
-    fn time_earns_up_to_a_burst() {
-        let start = Instant::now();
-        let mut budget = Budget::new(Some(5), start);
-        budget.left = 0;
-        budget.pass_time(5, start + Duration::from_millis(100));
-        assert_eq!(budget.left, 0);
-        budget.pass_time(5, start + Duration::from_secs(2));
-        assert_eq!(budget.left, 10);
-        budget.pass_time(5, start + Duration::from_secs(3600));
-        assert_eq!(budget.left, 50);
     }
 
     #[test]

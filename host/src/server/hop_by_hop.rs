@@ -20,6 +20,13 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     }
 }
 
+/// Whether the one field that belongs to the connection is `TE: trailers`, as HTTP/3 wants it (RFC 9114 section 4.2). h2 sees to
+/// that for HTTP/2.
+pub(crate) fn is_only_te_trailers(headers: &HeaderMap) -> bool {
+    let mut fields = headers.iter().filter(|(name, _)| is_hop_by_hop(name));
+    fields.all(|(name, value)| *name == header::TE && value.as_bytes().eq_ignore_ascii_case(b"trailers"))
+}
+
 /// Removes what belongs to the connection, and what its `Connection` field names. `TE: trailers` stays, since we pass
 /// trailers on; `Trailer` stays, since it announces them.
 pub(crate) fn strip(headers: &mut HeaderMap) {

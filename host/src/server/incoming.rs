@@ -6,17 +6,26 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::http3::RequestBody;
 use crate::body::BodyError;
 
 /// The body of a client's request, as its protocol hands it over.
 pub(crate) enum Incoming {
     /// HTTP/1 and HTTP/2.
     Hyper(hyper::body::Incoming),
+    /// HTTP/3.
+    Http3(Box<RequestBody>),
 }
 
 impl From<hyper::body::Incoming> for Incoming {
     fn from(incoming: hyper::body::Incoming) -> Incoming {
         Incoming::Hyper(incoming)
+    }
+}
+
+impl From<Box<RequestBody>> for Incoming {
+    fn from(body: Box<RequestBody>) -> Incoming {
+        Incoming::Http3(body)
     }
 }
 
@@ -30,18 +39,21 @@ impl Body for Incoming {
                 let frame = ready!(Pin::new(incoming).poll_frame(cx));
                 Poll::Ready(frame.map(|frame| frame.map_err(|error| failure(&error))))
             }
+            Incoming::Http3(body) => body.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Incoming::Hyper(incoming) => incoming.is_end_stream(),
+            Incoming::Http3(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Incoming::Hyper(incoming) => incoming.size_hint(),
+            Incoming::Http3(body) => body.size_hint(),
         }
     }
 }

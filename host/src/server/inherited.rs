@@ -1,7 +1,7 @@
 //! Sockets that were opened before this process began: by systemd (socket activation), or by the gateway that this one
 //! follows.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -63,6 +63,12 @@ impl Inherited {
         taken.map(|given| TcpListener::from(given.socket)).collect()
     }
 
+    /// Takes the sockets of a UDP address.
+    pub(crate) fn udp(&mut self, address: SocketAddr) -> Vec<UdpSocket> {
+        let taken = self.take(|socket| is_of(socket, Type::DGRAM, address));
+        taken.map(|given| UdpSocket::from(given.socket)).collect()
+    }
+
     /// Takes the listeners of a path, and says whether its file comes along.
     pub(super) fn unix(&mut self, path: &Path) -> (Vec<UnixListener>, bool) {
         let is_bound = |socket: &Socket| {
@@ -112,8 +118,6 @@ fn same_file(bound: &Path, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
-
     use super::*;
 
     #[test]
@@ -147,5 +151,7 @@ mod tests {
             inherited.left().collect::<Vec<_>>(),
             [udp_address, addresses[1]].map(|left| left.to_string())
         );
+        assert_eq!(inherited.udp(udp_address).len(), 1);
+        assert_eq!(inherited.udp(addresses[1]).len(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -23,6 +23,8 @@ const BACKLOG: i32 = 4096;
 pub(super) enum Listening {
     Tcp(TcpListener),
     Unix(UnixListener),
+    /// For HTTP/3.
+    Udp(UdpSocket),
 }
 
 /// An address that is listened on.
@@ -42,6 +44,7 @@ impl Listening {
         Ok(match self {
             Listening::Tcp(socket) => Listening::Tcp(socket.try_clone()?),
             Listening::Unix(socket) => Listening::Unix(socket.try_clone()?),
+            Listening::Udp(socket) => Listening::Udp(socket.try_clone()?),
         })
     }
 }
@@ -51,12 +54,13 @@ impl From<Listening> for OwnedFd {
         match listening {
             Listening::Tcp(socket) => socket.into(),
             Listening::Unix(socket) => socket.into(),
+            Listening::Udp(socket) => socket.into(),
         }
     }
 }
 
 /// Listens on an address, once for each thread, with the sockets that are there already or new ones. `mode` is that of a
-/// Unix socket.
+/// Unix socket; with `http3`, UDP on the same port belongs to it.
 ///
 /// # Errors
 ///
@@ -64,21 +68,20 @@ impl From<Listening> for OwnedFd {
 pub(super) fn bind(
     address: &ListenAddress,
     mode: Option<u32>,
+    http3: bool,
     threads: usize,
     inherited: &mut Inherited,
 ) -> io::Result<Bound> {
     match address {
         ListenAddress::Tcp(address) => {
-            let mut sockets = inherited.tcp(*address);
-            if sockets.is_empty() {
-                sockets = bind_tcp(*address, threads)?;
+            let mut attempts = ATTEMPTS;
+            loop {
+                match bind_ip(*address, http3, threads, inherited) {
+                    // Another port may be free for both.
+                    Err(error) if http3 && address.port() == 0 && attempts > 0 && is_in_use(&error) => attempts -= 1,
+                    bound => return bound,
+                }
             }
-            let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
-            Ok(Bound {
-                address: ListenAddress::Tcp(bound.unwrap_or(*address)),
-                sockets: shared_out(sockets.into_iter().map(Listening::Tcp).collect(), threads)?,
-                file: None,
-            })
         }
         ListenAddress::Unix(path) => {
             let (mut sockets, with_file) = inherited.unix(path);
@@ -100,6 +103,39 @@ pub(super) fn bind(
     }
 }
 
+/// How often a port is tried that is free for TCP, and may not be for UDP.
+const ATTEMPTS: usize = 8;
+
+fn is_in_use(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+fn bind_ip(address: SocketAddr, http3: bool, threads: usize, inherited: &mut Inherited) -> io::Result<Bound> {
+    let mut sockets = inherited.tcp(address);
+    if sockets.is_empty() {
+        sockets = bind_tcp(address, threads)?;
+    }
+    let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
+    let address = bound.unwrap_or(address);
+    let mut shares = shared_out(sockets.into_iter().map(Listening::Tcp).collect(), threads)?;
+    if http3 {
+        let mut sockets = inherited.udp(address);
+        if sockets.is_empty() {
+            sockets = bind_udp(address, threads)?;
+        }
+        // Two threads that read from one socket would take each other's packets away, so none is shared.
+        for (number, socket) in sockets.into_iter().enumerate() {
+            let share = number % shares.len();
+            shares[share].push(Listening::Udp(socket));
+        }
+    }
+    Ok(Bound {
+        address: ListenAddress::Tcp(address),
+        sockets: shares,
+        file: None,
+    })
+}
+
 /// Gives each thread something to accept from, and each socket somebody who accepts: connections would wait for ever in one
 /// that nobody looks at.
 fn shared_out(sockets: Vec<Listening>, threads: usize) -> io::Result<Vec<Vec<Listening>>> {
@@ -117,6 +153,7 @@ fn shared_out(sockets: Vec<Listening>, threads: usize) -> io::Result<Vec<Vec<Lis
 /// Port 0 takes a free one, the same for all. `SO_REUSEPORT` alone would let a second gateway in unnoticed, so the address
 /// is first bound without it.
 fn bind_tcp(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
+    let socket = |address| socket(address, Type::STREAM, Protocol::TCP);
     let probe = socket(address)?;
     probe.bind(&address.into())?;
     probe.listen(1)?;
@@ -133,10 +170,32 @@ fn bind_tcp(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>>
     (0..threads.max(1)).map(bind_one).collect()
 }
 
-fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of a gateway that has just ended still occupy the port.
-    socket.set_reuse_address(true)?;
+/// One for each thread. The kernel chooses among them by a packet's addresses, so that a connection stays with its thread.
+fn bind_udp(address: SocketAddr, threads: usize) -> io::Result<Vec<UdpSocket>> {
+    let socket = || socket(address, Type::DGRAM, Protocol::UDP);
+    // As for TCP: nobody else may be there.
+    socket()?.bind(&address.into())?;
+    let bind_one = |_| {
+        let socket = socket()?;
+        socket.set_reuse_port(true)?;
+        // What comes while the thread is busy. The kernel gives as much of it as it may, and never fails.
+        let _ = socket.set_recv_buffer_size(RECEIVED);
+        socket.bind(&address.into())?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    (0..threads.max(1)).map(bind_one).collect()
+}
+
+/// Bytes of packets that may wait to be read.
+const RECEIVED: usize = 2 << 20;
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if kind == Type::STREAM {
+        // Connections of a gateway that has just ended still occupy the port.
+        socket.set_reuse_address(true)?;
+    }
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -180,11 +239,12 @@ pub(super) enum Accepting {
 }
 
 impl Accepting {
-    /// To be called within a runtime.
-    pub(super) fn new(listening: Listening) -> io::Result<Accepting> {
+    /// To be called within a runtime. A socket of UDP is given back: nothing is accepted from it.
+    pub(super) fn new(listening: Listening) -> io::Result<Result<Accepting, UdpSocket>> {
         Ok(match listening {
-            Listening::Tcp(socket) => Accepting::Tcp(tokio::net::TcpListener::from_std(socket)?),
-            Listening::Unix(socket) => Accepting::Unix(tokio::net::UnixListener::from_std(socket)?),
+            Listening::Tcp(socket) => Ok(Accepting::Tcp(tokio::net::TcpListener::from_std(socket)?)),
+            Listening::Unix(socket) => Ok(Accepting::Unix(tokio::net::UnixListener::from_std(socket)?)),
+            Listening::Udp(socket) => Err(socket),
         })
     }
 

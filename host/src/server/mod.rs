@@ -12,6 +12,7 @@ mod connection;
 pub(crate) mod early_hints;
 mod ending;
 pub(crate) mod executor;
+mod flood;
 pub(crate) mod forwarded;
 pub mod frames;
 mod framing;
@@ -19,6 +20,7 @@ pub(crate) mod handover;
 mod handshake;
 pub(crate) mod hop_by_hop;
 pub(crate) mod host;
+pub(crate) mod http3;
 pub(crate) mod incoming;
 pub(crate) mod inherited;
 mod io;
@@ -66,6 +68,9 @@ pub(crate) struct Shared {
     metrics: Metrics,
     /// The names of the listeners that the process was started with; threads and connections know them by number.
     listeners: Vec<Arc<str>>,
+    /// Which of them have sockets for HTTP/3.
+    http3: Vec<bool>,
+    quic: http3::Keys,
     client_limits: Arc<ClientLimits>,
     access_log: Writer,
 }
@@ -75,6 +80,12 @@ impl Shared {
         Ok(Shared {
             access_log: Writer::start(&gateway.config.log.access)?,
             listeners: gateway.listeners.iter().map(|one| one.settings.name.clone()).collect(),
+            http3: gateway
+                .listeners
+                .iter()
+                .map(|one| one.settings.http3.is_some())
+                .collect(),
+            quic: http3::Keys::default(),
             current: ArcSwap::from_pointee(gateway),
             version: AtomicU64::new(1),
             metrics: metrics.clone(),
@@ -151,6 +162,7 @@ impl Server {
         let (mut listening, mut files, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
         let mut passed_on = Vec::new();
         for (number, listener) in listeners.iter().enumerate() {
+            let http3 = listener.http3.is_some();
             for address in &listener.addresses {
                 let failed = |source| StartError::Listen {
                     address: address.clone(),
@@ -160,7 +172,7 @@ impl Server {
                         name => format!("the listener `{name}`"),
                     },
                 };
-                let bound = listener::bind(address, listener.mode, threads, inherited).map_err(failed)?;
+                let bound = listener::bind(address, listener.mode, http3, threads, inherited).map_err(failed)?;
                 for socket in bound.sockets.iter().flatten().filter(|_| passes_on) {
                     passed_on.push(Passed {
                         socket: socket.again().map_err(failed)?.into(),

@@ -60,7 +60,11 @@ pub(super) fn serve<B: Into<Incoming>>(
         if asks {
             completion.connection.activity.handshake.refuse();
         }
+        let alt_svc = completion.connection.alt_svc().cloned();
         let mut response = outgoing.respond(body);
+        if let Some(alt_svc) = alt_svc {
+            response.headers_mut().insert(header::ALT_SVC, alt_svc);
+        }
         if close {
             response
                 .headers_mut()

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,13 +15,15 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::activity::{Connections, sweep_interval};
-use super::client_limits::Full;
+use super::client_limits::{Admission, Full};
 use super::connection::{self, Newcomer};
-use super::frames::Flood;
+use super::flood::Flood;
 use super::handshake::Ended;
+use super::http3::Endpoint;
 use super::listener::{Accepting, Listening};
 use super::view::View;
 use super::{Shared, Stage};
+use crate::config::resolved::Limits;
 use crate::socket::Transport;
 use crate::telemetry::Counter;
 use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_REFUSED, CONNECTIONS_UPGRADED, HTTP2_FLOODS};
@@ -139,16 +141,30 @@ impl Worker {
     }
 
     async fn serve(self: Rc<Self>, sockets: Vec<(usize, Listening)>, mut stage: watch::Receiver<Stage>) {
-        let accepting: Vec<_> = sockets
-            .into_iter()
-            .filter_map(|(number, socket)| Some((number, Accepting::new(socket).ok()?)))
-            .map(|(number, socket)| tokio::task::spawn_local(self.clone().accept(number, socket)))
-            .collect();
+        let (mut accepting, mut endpoints) = (Vec::new(), Vec::new());
+        for (number, socket) in sockets {
+            let begun = Accepting::new(socket).and_then(|socket| {
+                Ok(match socket {
+                    Ok(socket) => Some(tokio::task::spawn_local(self.clone().accept(number, socket))),
+                    Err(socket) => Endpoint::new(&self, number, socket, &self.shared.quic)?.map(|endpoint| {
+                        endpoints.push(endpoint.clone());
+                        tokio::task::spawn_local(endpoint.accept(self.clone()))
+                    }),
+                })
+            });
+            match begun {
+                Ok(begun) => accepting.extend(begun),
+                Err(error) => tracing::error!(%error, "a thread cannot listen"),
+            }
+        }
         let sweeping = tokio::task::spawn_local(self.clone().sweep());
         let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
         sleep(LATECOMERS).await;
         for task in &accepting {
             task.abort();
+        }
+        for endpoint in &endpoints {
+            endpoint.close();
         }
         self.connections.drain();
         while self.is_busy() && *stage.borrow() != Stage::Stopped {
@@ -164,6 +180,10 @@ impl Worker {
             }
         };
         let _ = timeout(LAST_COMPLETIONS, ended).await;
+        if !endpoints.is_empty() {
+            // The last packets are sent by tasks of QUIC's.
+            sleep(LATECOMERS).await;
+        }
         sweeping.abort();
     }
 
@@ -190,27 +210,53 @@ impl Worker {
             None => peer.map(|peer| peer.ip()),
             Some(_) => None,
         };
-        match self
-            .shared
-            .client_limits
-            .admit(client, &view.gateway.config.server.limits)
-        {
+        match self.admit(client, &view.gateway.config.server.limits) {
             Ok(admission) => {
-                let newcomer = Newcomer {
-                    worker: self.clone(),
-                    listener: number,
-                    activity: self.connections.add(),
-                    peer,
-                    admission,
-                };
-                let open = self.open.hold();
-                tokio::task::spawn_local(async move {
-                    connection::serve(newcomer, transport).await;
-                    drop(open);
-                });
+                let newcomer = self.newcomer(number, peer, admission);
+                self.serve_one(connection::serve(newcomer, transport));
             }
             Err(full) => self.refused_by(full),
         }
+    }
+
+    /// Counts a connection, if there may be one more.
+    pub(super) fn admit(&self, client: Option<IpAddr>, limits: &Limits) -> Result<Admission, Full> {
+        self.shared.client_limits.admit(client, limits)
+    }
+
+    /// A connection that was admitted.
+    pub(super) fn newcomer(
+        self: &Rc<Self>,
+        listener: usize,
+        peer: Option<SocketAddr>,
+        admission: Admission,
+    ) -> Newcomer {
+        Newcomer {
+            worker: self.clone(),
+            listener,
+            activity: self.connections.add(),
+            peer,
+            admission,
+        }
+    }
+
+    /// Serves a connection, and counts it as long as it is open.
+    pub(super) fn serve_one(self: &Rc<Self>, serving: impl Future<Output = ()> + 'static) {
+        let open = self.open.hold();
+        tokio::task::spawn_local(async move {
+            serving.await;
+            drop(open);
+        });
+    }
+
+    /// Whether a listener has sockets for HTTP/3.
+    pub(super) fn has_http3(&self, listener: usize) -> bool {
+        self.shared.http3.get(listener).is_some_and(|http3| *http3)
+    }
+
+    /// Whether connections are to finish.
+    pub(super) fn is_draining(&self) -> bool {
+        self.connections.is_draining()
     }
 
     /// Counts a connection that is over a limit.

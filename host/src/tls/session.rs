@@ -1,7 +1,9 @@
 //! How a listener speaks TLS: versions, certificates, protocols, resumption, and what it asks of clients.
 
+use std::fmt;
 use std::sync::Arc;
 
+use quinn::crypto::rustls::QuicServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ProducesTickets, WebPkiClientVerifier};
@@ -9,17 +11,20 @@ use rustls::{RootCertStore, ServerConfig, version};
 
 use super::{Certificates, Obtained};
 use crate::acme::Challenges;
-use crate::config::resolved::{ClientCertificates, Tls, TlsVersion};
+use crate::config::resolved::{ClientCertificates, Listener, Tls, TlsVersion};
 
 /// HTTP/2 and HTTP/1.1 as clients name them (RFC 7301 section 6).
 pub(crate) const H2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
+/// HTTP/3 (RFC 9114 section 3.1).
+const H3: &[u8] = b"h3";
 
 /// TLS of one listener, for all threads.
-#[derive(Debug)]
 pub(crate) struct ListenerTls {
     /// What sessions are made with.
     pub(crate) config: Arc<ServerConfig>,
+    /// The same for QUIC, where HTTP/3 is spoken.
+    pub(crate) quic: Option<Arc<QuicServerConfig>>,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) settings: Tls,
     /// What is answered to who checks that a domain is ours, where somebody may.
@@ -27,15 +32,23 @@ pub(crate) struct ListenerTls {
     tickets: Arc<dyn ProducesTickets>,
 }
 
+impl fmt::Debug for ListenerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ListenerTls");
+        shown.field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
 impl ListenerTls {
-    /// TLS as configured, with the certificates that are obtained for it. Sessions begun with `previous` can be resumed, but not where they were begun under other rules
-    /// for clients' certificates: a resumed session is not asked for one again.
+    /// TLS as configured, for the protocols that its listener speaks, with the certificates that are obtained for it. Sessions
+    /// begun with `previous` can be resumed, but not where they were begun under other rules for clients' certificates: a
+    /// resumed session is not asked for one again.
     ///
     /// # Errors
     /// No source of randomness, or roots that cannot be used.
     pub(crate) fn new(
         settings: &Tls,
-        http2: bool,
+        listener: &Listener,
         obtained: &[Arc<Obtained>],
         challenges: Option<Arc<Challenges>>,
         previous: Option<&ListenerTls>,
@@ -57,12 +70,14 @@ impl ListenerTls {
         };
         let mut config = builder.with_cert_resolver(certificates.clone());
         config.ticketer = tickets.clone();
-        config.alpn_protocols = if http2 {
+        config.alpn_protocols = if listener.http2 {
             vec![H2.to_vec(), HTTP1.to_vec()]
         } else {
             vec![HTTP1.to_vec()]
         };
+        let quic = listener.http3.is_some().then(|| over_quic(&config)).transpose()?;
         Ok(Arc::new(ListenerTls {
+            quic,
             config: Arc::new(config),
             certificates,
             settings: settings.clone(),
@@ -70,6 +85,18 @@ impl ListenerTls {
             tickets,
         }))
     }
+}
+
+/// The same over QUIC, which knows TLS 1.3 alone. A request that is sent before the handshake has ended (0-RTT) could be sent
+/// again by whoever has heard it, so there is none.
+fn over_quic(config: &ServerConfig) -> Result<Arc<QuicServerConfig>, rustls::Error> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![H3.to_vec()];
+    config.max_early_data_size = 0;
+    let config = QuicServerConfig::try_from(config);
+    config
+        .map(Arc::new)
+        .map_err(|error| rustls::Error::General(error.to_string()))
 }
 
 /// What checks clients' certificates.

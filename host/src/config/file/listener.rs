@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::shorthand::LongForm;
-use super::{Acme, Located, OneOrMany, Switch, Text};
+use super::{Acme, Http3, Located, OneOrMany, Switch, Text};
 use crate::config::resolved::ListenAddress;
 
 /// `[[listener]]`
@@ -29,6 +29,9 @@ pub(crate) struct Listener {
     pub(crate) redirect_to_https: Option<Located<Switch<HttpsPort>>>,
     /// `http2 = false`: HTTP/1.1 alone is spoken. On by default.
     pub(crate) http2: Option<bool>,
+    /// `http3 = true`, or `{ port = 443, max_age = "24h", retry = true }`: HTTP/3 is spoken on the same addresses, over UDP,
+    /// and clients of HTTPS are told so by `Alt-Svc`. Off by default.
+    pub(crate) http3: Option<Located<Switch<Http3>>>,
 }
 
 /// `tls = { certificates = [{ certificate = "a.pem", key = "a.key" }] }`

@@ -17,6 +17,7 @@ mod discovery;
 mod filter;
 mod health;
 mod http2;
+mod http3;
 mod listener;
 mod located;
 mod pace;
@@ -41,6 +42,7 @@ pub(crate) use discovery::{Discover, Resolver};
 pub(crate) use filter::{Filter, FilterEntry, FilterLimits, FilterRules, OnFailure, Plugin, Quarantine};
 pub(crate) use health::{Health, ProbeKind};
 pub(crate) use http2::{Http2Limits, PerSecond};
+pub(crate) use http3::Http3;
 pub(crate) use listener::{
     Certificate, ClientCertificates, ClientMode, HttpsPort, Listener, ProxyProtocol, Tls, TlsVersion,
 };

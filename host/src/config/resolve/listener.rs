@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::acme::challenges_are_met;
 use super::scope::Scope;
-use super::tls;
+use super::{http3, tls};
 use crate::config::file::{self, Located, Switch};
 use crate::config::resolved::{ListenAddress, Listener, Server};
 use crate::config::source::Place;
@@ -134,6 +134,7 @@ impl Reading<'_> {
             .redirect_to_https
             .as_ref()
             .and_then(|switch| redirect_to_https(scope, switch, tls.is_some()));
+        let http3 = http3::http3(scope, table, &addresses);
         let listener = Listener {
             name: match &table.name {
                 Some(name) => name.value.as_str().into(),
@@ -151,6 +152,7 @@ impl Reading<'_> {
                 .and_then(|switch| proxy_protocol(scope, switch, self.server)),
             redirect_to_https,
             http2: table.http2.unwrap_or(true),
+            http3,
             tls: match tls {
                 Some(tls) => Some(tls::tls(scope, tls)?),
                 None => None,

@@ -10,6 +10,7 @@ mod discovery;
 mod filter;
 mod health;
 mod http2;
+mod http3;
 mod interim;
 mod listener;
 mod matches;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
-use super::Acme;
+use super::{Acme, Http3};
 use crate::tls::Certificate;
 
 /// Where clients connect, and how they are met there.
@@ -28,6 +28,8 @@ pub struct Listener {
     pub redirect_to_https: Option<u16>,
     /// Whether HTTP/2 is spoken. True by default.
     pub http2: bool,
+    /// HTTP/3, beside TLS on TCP. Off by default.
+    pub http3: Option<Http3>,
 }
 
 /// An address to listen on.
@@ -87,6 +89,7 @@ impl Listener {
             proxy_protocol: None,
             redirect_to_https: None,
             http2: true,
+            http3: None,
         }
     }
 }

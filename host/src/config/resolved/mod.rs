@@ -8,6 +8,7 @@ mod discovery;
 mod filter;
 mod health;
 mod http2;
+mod http3;
 mod listener;
 mod resilience;
 mod route;
@@ -25,6 +26,7 @@ pub use discovery::{Asking, Consul, Discovery, DiscoverySource, Kubernetes, Paus
 pub use filter::{FilterLimits, FilterUse, Grants, OnFailure, Plugin, PluginSource, Quarantine};
 pub use health::{Eject, Health, Probe};
 pub use http2::Http2Limits;
+pub use http3::Http3;
 pub use listener::{ClientCertificates, ListenAddress, Listener, Tls, TlsVersion};
 pub use resilience::{Breaker, Hedge, Resilience, Retry, RetryOn, UpstreamLimits};
 pub use route::{Backend, Destination, Fault, Mirror, Route};
