@@ -358,17 +358,21 @@ async fn a_share_grows_to_all_of_it() {
 
 #[tokio::test]
 async fn a_reload_that_is_refused_leaves_probes_as_they_were() {
-    let failures = Arc::new(AtomicUsize::new(0));
-    let (asked, fails) = (Arc::new(AtomicUsize::new(0)), failures.clone());
-    let count = asked.clone();
+    // One probe is held back, and then fails.
+    let (held, release, asked) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(tokio::sync::Notify::new()),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let (hold, released, count) = (held.clone(), release.clone(), asked.clone());
     let upstream = Upstream::with(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
-        let fails = fails
-            .try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
-            .is_ok();
+        let is_held = hold.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let released = released.clone();
         async move {
             let mut response = http::Response::new(portcullis_tests::empty());
-            if fails {
+            if is_held.is_ok() {
+                released.notified().await;
                 *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
             }
             response
@@ -376,28 +380,26 @@ async fn a_reload_that_is_refused_leaves_probes_as_they_were() {
     })
     .await;
     let targets = format!("\"{upstream}\"");
-    let before = configuration(&targets, &format!("health = {{ {OFTEN} }}"));
-    let gateway = Gateway::start(&before).await;
+    let gateway = Gateway::start(configuration(&targets, &format!("health = {{ {OFTEN} }}"))).await;
     until(&gateway, upstream.address(), true).await;
-
-    // Other probes, and two routes that tie.
-    let other = configuration(&targets, "health = { path = \"/other\", every = \"50ms\" }");
-    let tie = "[[route]]\nmatch = '/{all...}'\nto = 'service'\n";
-    gateway.reload_with(format!("{other}{tie}")).await;
-    assert_eq!(
-        gateway
-            .metric("portcullis_reloads_total", &[("result", "failed")])
-            .await,
-        1.0
-    );
-    failures.store(1, Ordering::SeqCst);
+    held.store(1, Ordering::SeqCst);
+    eventually("a probe is held", async || held.load(Ordering::SeqCst) == 0).await;
     let so_far = asked.load(Ordering::SeqCst);
+
+    // Other probes, and a filter that refuses its settings.
+    let other = configuration(&targets, "health = { path = \"/other\", every = \"50ms\" }");
+    let filter = "filters = [{ use = 'rate-limit', settings = { rate = 'never' } }]\n";
+    gateway.reload_with(format!("{other}{filter}")).await;
+    let refused = [("result", "failed")];
+    assert_eq!(gateway.metric("portcullis_reloads_total", &refused).await, 1.0);
+    release.notify_one();
     eventually("it was asked some more", async || {
-        asked.load(Ordering::SeqCst) > so_far + 5
+        asked.load(Ordering::SeqCst) > so_far + 3
     })
     .await;
 
-    assert_eq!(failures.load(Ordering::SeqCst), 0, "one probe has failed");
+    let failed = [("upstream", "service"), ("result", "failed")];
+    assert_eq!(gateway.metric("portcullis_upstream_probes_total", &failed).await, 1.0);
     assert!(
         !gateway.log().contains("target is not healthy"),
         "one in a row is not enough"

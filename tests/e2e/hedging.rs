@@ -180,13 +180,17 @@ async fn all_that_have_failed_in_a_race_are_left_for_another() {
         failing(300).await,
         Upstream::answering("good").await,
     );
-    let settings = "hedge = { after = '50ms' }\n\
+    let settings = "balance = 'random'\nhedge = { after = '50ms' }\n\
         retry = { tries = 2, on = '503', backoff = '1ms', budget = '100%', budget_least = 100 }";
-    let gateway = Gateway::in_turn(&[&first, &second, &good], settings, "").await;
+    let gateway = Gateway::before(&[&first, &second, &good], settings, "").await;
 
-    for _ in 0..9 {
+    for _ in 0..24 {
         assert_eq!(gateway.get("/").await.text(), "good");
     }
 
     assert!(first.requests() > 0 && second.requests() > 0);
+    // Both, and then the good one.
+    eventually("all are logged", async || gateway.access_log().len() == 24).await;
+    let attempts = gateway.access_log().into_iter().map(|line| line["attempts"].as_u64());
+    assert_eq!(attempts.max().flatten(), Some(3));
 }

@@ -235,21 +235,26 @@ async fn a_connection_that_died_costs_only_what_must_not_be_repeated() {
 
 #[tokio::test]
 async fn a_connection_that_is_never_idle_gives_way_to_other_threads() {
-    let upstream = Upstream::with(|_| async {
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-        http::Response::new(full("ok"))
+    let asked = Arc::new(AtomicUsize::new(0));
+    let upstream = Upstream::with(move |_| {
+        // They are not to end together.
+        let number = asked.fetch_add(1, Ordering::SeqCst) as u64;
+        async move {
+            tokio::time::sleep(std::time::Duration::from_millis(20 + number * 17 % 50)).await;
+            http::Response::new(full("ok"))
+        }
     })
     .await;
-    let settings = "http = '2'\nconnections = 1\nconnect_timeout = '5s'";
+    let settings = "http = '2'\nconnections = 1\nconnect_timeout = '4s'\nretry = 'off'";
     let gateway = Gateway::before(&[&upstream], settings, "").await;
 
     // So many that both threads have some, each with a request at any time.
     let mut clients = tokio::task::JoinSet::new();
-    for _ in 0..8 {
+    for _ in 0..12 {
         let mut client = gateway.connect().await;
         clients.spawn(async move {
             let begin = std::time::Instant::now();
-            while begin.elapsed() < std::time::Duration::from_secs(8) {
+            while begin.elapsed() < std::time::Duration::from_secs(6) {
                 assert_eq!(client.get("/").await.text(), "ok");
             }
         });

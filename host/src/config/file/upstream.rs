@@ -46,7 +46,8 @@ pub(crate) struct Upstream {
     pub(crate) proxy_protocol: Option<Located<TargetsProxyProtocol>>,
     /// `connect_timeout = "2s"`: to connect.
     pub(crate) connect_timeout: Option<Located<Text<Duration>>>,
-    /// `response_timeout = "60s"`: from the request's last byte to the response's head.
+    /// `response_timeout = "60s"`: from handing over the request's last byte to the response's head; and before, while the
+    /// target takes nothing of the request's body.
     pub(crate) response_timeout: Option<Located<Text<Duration>>>,
     /// `idle_timeout = "60s"`: without progress in the response's body.
     pub(crate) idle_timeout: Option<Located<Text<Duration>>>,

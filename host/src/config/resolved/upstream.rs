@@ -38,7 +38,8 @@ pub struct Upstream {
     pub connections: Connections,
     /// To connect, TLS included. 2 s by default.
     pub connect_timeout: Duration,
-    /// From the request's last byte to the response's head. 60 s by default.
+    /// From handing over the request's last byte to the response's head, and while nothing of the body is taken. 60 s by
+    /// default.
     pub response_timeout: Duration,
     /// Without progress in the response's body. 60 s by default.
     pub idle_timeout: Duration,
