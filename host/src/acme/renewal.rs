@@ -124,3 +124,63 @@ async fn suggestion(
         Err(error) => Err(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use instant_acme::RenewalInfo;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// Good for the 100 days after 2030-01-01.
+    fn renewal() -> Renewal {
+        let mut params = CertificateParams::new(["shop.example".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2030, 1, 1);
+        params.not_after = date_time_ymd(2030, 4, 11);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let certificate = Certificate::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+        Renewal {
+            due: after(&certificate, 0.5),
+            certificate: Arc::new(certificate),
+            window: None,
+            ask_again: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    fn window(start: &str, end: &str) -> SuggestedWindow {
+        let json = format!("{{\"suggestedWindow\":{{\"start\":\"{start}T00:00:00Z\",\"end\":\"{end}T00:00:00Z\"}}}}");
+        let info: RenewalInfo = serde_json::from_str(&json).unwrap();
+        info.suggested_window
+    }
+
+    fn days(renewal: &Renewal) -> f64 {
+        let since = renewal.due().duration_since(renewal.certificate.not_before());
+        since.unwrap_or_default().as_secs_f64() / (24.0 * 3600.0)
+    }
+
+    #[test]
+    fn a_certificate_is_replaced_within_the_window_that_its_authority_says() {
+        let mut renewal = renewal();
+        assert!((days(&renewal) - 50.0).abs() < 0.001);
+
+        renewal.follow(&window("2030-01-11", "2030-01-13"));
+        let drawn = days(&renewal);
+        assert!((10.0..=12.0).contains(&drawn), "{drawn}");
+        renewal.follow(&window("2030-01-11", "2030-01-13"));
+        assert_eq!(days(&renewal), drawn, "drawn once");
+
+        // The authority has to revoke it: at once.
+        renewal.follow(&window("2001-01-01", "2001-01-02"));
+        assert_eq!(days(&renewal), 0.0);
+    }
+
+    #[test]
+    fn no_window_is_followed_past_the_end() {
+        let mut renewal = renewal();
+        for (start, end) in [("2040-01-01", "2040-01-02"), ("2040-01-02", "2039-01-01")] {
+            renewal.follow(&window(start, end));
+            assert!((days(&renewal) - 95.0).abs() < 0.001, "{}", days(&renewal));
+        }
+    }
+}
