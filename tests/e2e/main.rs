@@ -41,6 +41,7 @@ mod upstream_connections;
 mod upstream_http2;
 mod upstream_tls;
 mod websockets;
+mod websockets_http2;
 
 // Where clients come in.
 mod acme;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -14,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::{Body, body, within};
+use crate::{Body, Connection, body, within};
 
 /// One end of a WebSocket. Dropping it closes its socket without a word.
 #[derive(Debug)]
@@ -62,6 +63,32 @@ impl WebSocket {
             Err(Error::Http(response)) => Err(response.map(|body| body.unwrap_or_default().into())),
             Err(error) => panic!("no handshake: {error}"),
         }
+    }
+
+    /// Opens one as a stream of this HTTP/2 connection (RFC 8441).
+    ///
+    /// # Errors
+    ///
+    /// The answer, where it was refused. Panics where there is none.
+    pub async fn open_over(connection: &mut Connection, path: &str) -> Result<WebSocket, http::Response<Incoming>> {
+        let mut request = http::Request::new(body::empty());
+        *request.method_mut() = http::Method::CONNECT;
+        *request.uri_mut() = format!("http://a{path}").parse().expect("an address");
+        *request.version_mut() = http::Version::HTTP_2;
+        request.extensions_mut().insert(Protocol::from_static("websocket"));
+        let version = http::HeaderValue::from_static("13");
+        request.headers_mut().insert("sec-websocket-version", version);
+        let mut response = within("an answer comes", connection.send(request))
+            .await
+            .expect("an answer");
+        if response.status() != 200 {
+            return Err(response);
+        }
+        let upgraded = hyper::upgrade::on(&mut response).await.expect("a stream");
+        let stream: Box<dyn Stream> = Box::new(TokioIo::new(upgraded));
+        Ok(WebSocket(
+            WebSocketStream::from_raw_socket(stream, Role::Client, None).await,
+        ))
     }
 
     /// Answers a handshake and hands the server's end to `handler`. What asks for no WebSocket gets 426.

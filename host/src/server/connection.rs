@@ -193,6 +193,7 @@ pub(super) async fn serve(newcomer: Newcomer, mut transport: Transport) {
     };
     activity.begin_under(number);
     let settings = &view.gateway.config.server;
+    let websockets = listener.websockets;
     let mut ahead = BytesMut::with_capacity(1024);
     let mut peer = peer;
     if let Some(trusted) = &listener.settings.proxy_protocol {
@@ -241,11 +242,11 @@ pub(super) async fn serve(newcomer: Newcomer, mut transport: Transport) {
         }
     };
     if socket.tls().and_then(CommonState::alpn_protocol) == Some(H2) {
-        return serve_http2(connection, socket, Bytes::new(), settings).await;
+        return serve_http2(connection, socket, Bytes::new(), settings, websockets).await;
     }
     match read_ahead(&mut socket, &mut ahead, &connection.activity).await {
         Ok(true) if listener.settings.http2 && ahead.starts_with(PREFACE) => {
-            serve_http2(connection, socket, ahead.freeze(), settings).await;
+            serve_http2(connection, socket, ahead.freeze(), settings, websockets).await;
         }
         Ok(true) => serve_http1(connection, socket, ahead.freeze(), settings).await,
         Ok(false) => {}
@@ -381,7 +382,7 @@ pub(super) fn connection_window(limits: &Limits) -> u32 {
     streams.clamp(1 << 20, 16 << 20)
 }
 
-async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) {
+async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server, websockets: bool) {
     let activity = connection.activity.clone();
     let frames = Frames::new(&settings.limits.http2);
     let io = Http2Io::new(TokioIo::new(socket), ahead, activity.clone(), frames);
@@ -404,6 +405,9 @@ async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
         .initial_connection_window_size(connection_window(&settings.limits))
         // What is buffered here is on its way when its exchange has ended, and only `idle` bounds how long.
         .max_send_buf_size(128 << 10);
+    if websockets {
+        builder.enable_connect_protocol();
+    }
     let serving = connection.clone();
     let service = service_fn(move |request| service::serve(&serving, request));
     let mut served = pin!(builder.serve_connection(io, service));

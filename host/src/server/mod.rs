@@ -12,6 +12,7 @@ mod connection;
 pub(crate) mod early_hints;
 mod ending;
 pub(crate) mod executor;
+mod extended_connect;
 mod flood;
 pub(crate) mod forwarded;
 pub mod frames;

@@ -12,6 +12,7 @@ use super::accept::{ASTERISK, Accepted, accept};
 use super::completion::Completion;
 use super::connection::Connection;
 use super::early_hints::Hints;
+use super::extended_connect::ExtendedConnect;
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Sending};
 use super::upgrade::{self, Wish};
@@ -34,6 +35,7 @@ pub(super) fn serve<B: Into<Incoming>>(
         mut outgoing,
         body,
         asks,
+        extended,
     } = begin(connection, parts, incoming.into());
     async move {
         let completion = outgoing.completion();
@@ -51,6 +53,9 @@ pub(super) fn serve<B: Into<Incoming>>(
         if completion.exchange().hints.take().is_some() {
             // What has not gone out by now would come too late.
             completion.connection.activity.hints.take();
+        }
+        if let Some(extended) = extended {
+            return Ok(extended.answer(outgoing, body));
         }
         let switches = completion.exchange().response.status == StatusCode::SWITCHING_PROTOCOLS;
         let body = match body {
@@ -81,6 +86,8 @@ struct Begun {
     body: Result<Body, Rejection>,
     /// Whether it is answered to a client that waits for another protocol.
     asks: bool,
+    /// The client's stream goes on as a WebSocket, if the target agrees.
+    extended: Option<ExtendedConnect>,
 }
 
 /// From a request to an exchange, through the checks and the router.
@@ -92,6 +99,7 @@ fn begin(connection: &Rc<Connection>, mut parts: Parts, incoming: Incoming) -> B
     let mut rejection = None;
     let asked = connection.activity.handshake.is_asked();
     let wish = asked.then(|| Wish::of(&parts, &incoming)).flatten();
+    let extended = ExtendedConnect::of(&mut parts);
     let accepted = accept(&mut parts, server, &connection.host).unwrap_or_else(|refused| {
         rejection = Some(refused);
         Accepted::nowhere()
@@ -122,7 +130,13 @@ fn begin(connection: &Rc<Connection>, mut parts: Parts, incoming: Incoming) -> B
     if let Some(settings) = &route.compress {
         exchange.encoding = compression::choose(&exchange.headers, &settings.encodings);
     }
-    exchange.upgrade = wish.and_then(|wish| wish.within(&route.upgrades));
+    exchange.upgrade = match &extended {
+        Some(_) => Wish::for_websocket().within(&route.upgrades),
+        None => wish.and_then(|wish| wish.within(&route.upgrades)),
+    };
+    if extended.is_some() && exchange.upgrade.is_none() {
+        rejection.get_or_insert(Rejection::NotImplemented);
+    }
     if let Some(secured) = &connection.secured {
         exchange.client_certificate.clone_from(&secured.client);
     }
@@ -136,7 +150,12 @@ fn begin(connection: &Rc<Connection>, mut parts: Parts, incoming: Incoming) -> B
         None => client_body(outgoing.completion(), incoming),
         Some(rejection) => Err(rejection),
     };
-    Begun { outgoing, body, asks }
+    Begun {
+        outgoing,
+        body,
+        asks,
+        extended,
+    }
 }
 
 fn find<'v>(

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use hyper::rt::ReadBuf;
+use hyper::upgrade::OnUpgrade;
 use tokio::time::{Sleep, sleep_until};
 
 use super::activity::{Activity, Order};
@@ -39,10 +40,28 @@ impl Tunnel {
 
     /// Joins the two sides until both have ended, one has failed, nothing has moved for too long, or the gateway ends. The
     /// client gets `unsent` first.
-    pub(super) async fn run(mut self, client: Released, unsent: Bytes) {
-        let connection = self.completion.connection.clone();
+    pub(super) async fn run(self, client: Released, unsent: Bytes) {
+        let activity = self.completion.connection.activity.clone();
         // What HTTP was kept waiting for is over.
-        connection.activity.unblocked();
+        activity.unblocked();
+        self.join(client, unsent, Some(&activity)).await;
+    }
+
+    /// The same over one stream of the client's HTTP/2 connection, which ends with it.
+    pub(super) async fn run_in_stream(mut self, stream: OnUpgrade) {
+        let Ok(stream) = stream.await else {
+            self.completion.tunnelled(0, 0, Outcome::ClientGone);
+            return;
+        };
+        let client = Released {
+            socket: Box::new(stream),
+            ahead: Bytes::new(),
+        };
+        self.join(client, Bytes::new(), None).await;
+    }
+
+    async fn join(mut self, client: Released, unsent: Bytes, orders: Option<&Activity>) {
+        let connection = self.completion.connection.clone();
         let Some(mut target) = self.upgraded.released().await else {
             self.completion.tunnelled(0, 0, Outcome::Broken("upstream-reset"));
             return;
@@ -57,20 +76,21 @@ impl Tunnel {
             target.ahead = [unsent, target.ahead].concat().into();
         }
         let upgraded = connection.worker.upgraded().hold();
-        let (sent, received, ended) = join(client, target, limits, &connection.activity).await;
+        let (sent, received, ended) = join(client, target, limits, orders).await;
         drop(upgraded);
         self.completion.tunnelled(sent, received.saturating_sub(before), ended);
     }
 }
 
-/// Bytes that went to the target and to the client, and how it ended.
-async fn join(client: Released, target: Released, limits: Limits, activity: &Activity) -> (u64, u64, Outcome) {
+/// Bytes that went to the target and to the client, and how it ended. `orders` are for the tunnel where it has a connection for
+/// itself.
+async fn join(client: Released, target: Released, limits: Limits, orders: Option<&Activity>) -> (u64, u64, Outcome) {
     let (mut client_socket, mut target_socket) = (client.socket, target.socket);
     let (mut up, mut down) = (Way::beginning_with(client.ahead), Way::beginning_with(target.ahead));
     let mut last = Instant::now();
     let mut alarm = pin!(sleep_until((last + limits.idle).into()));
     let ended = poll_fn(|cx| {
-        while let Some(order) = activity.take_order(cx.waker()) {
+        while let Some(order) = orders.and_then(|activity| activity.take_order(cx.waker())) {
             // To drain is to wait for it: nobody can be asked to finish in a protocol that is not known.
             if order == Order::Close {
                 return Poll::Ready(Outcome::Broken("drained"));
@@ -293,7 +313,7 @@ mod tests {
             ahead: Bytes::from_static(ahead),
         };
         let (inner, outer) = (side(inner, ahead), side(outer, b""));
-        let joined = async move { join(inner, outer, limits, &Activity::new()).await };
+        let joined = async move { join(inner, outer, limits, Some(&Activity::new())).await };
         (client, target, joined)
     }
 

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version, header};
 use http_body::Body as _;
 
+use super::extended_connect::WEBSOCKET;
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Sending};
 use super::tunnel::Tunnel;
@@ -26,6 +27,11 @@ impl Wish {
         let protocols = parts.headers.get(header::UPGRADE)?;
         let named = words(&parts.headers, header::CONNECTION).any(|word| word.eq_ignore_ascii_case(b"upgrade"));
         Some(Wish(named.then(|| protocols.clone())))
+    }
+
+    /// The wish of a client that has asked in the way of HTTP/2.
+    pub(super) fn for_websocket() -> Wish {
+        Wish(Some(HeaderValue::from_static(WEBSOCKET)))
     }
 
     /// As much of the wish as the route allows, to be passed on.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
+use super::extended_connect::WEBSOCKET;
 use crate::backend::challenge::Challenge;
 use crate::backend::fixed::Fixed;
 use crate::backend::redirect::Redirect;
@@ -41,6 +42,8 @@ pub(crate) struct ListenerView {
     pub(crate) settings: Arc<Listener>,
     pub(crate) router: Arc<Router>,
     pub(crate) tls: Option<Arc<ListenerTls>>,
+    /// Some route goes on as a WebSocket, so that clients of HTTP/2 are told that they may ask for it.
+    pub(super) websockets: bool,
     /// What takes every request, where all are sent to HTTPS.
     pub(crate) to_https: Option<Rc<RouteView>>,
     /// What takes questions about our domains, where there may be some.
@@ -260,8 +263,12 @@ fn listener(
     metrics: &Metrics,
     thread: usize,
 ) -> Option<Rc<ListenerView>> {
+    let is_websocket = |protocol: &str| protocol.eq_ignore_ascii_case(WEBSOCKET);
+    let mut routes = gateway.routes.iter().map(|route| &route.settings);
+    let websockets = routes.any(|route| route.is_served_on(name) && route.upgrades.iter().any(|one| is_websocket(one)));
     let view = match (gateway.listener(name), known) {
         (Some(listener), _) => ListenerView {
+            websockets,
             settings: listener.settings.clone(),
             router: listener.router.clone(),
             tls: listener.tls.clone(),
@@ -276,6 +283,7 @@ fn listener(
             }),
         },
         (None, Some(known)) => ListenerView {
+            websockets,
             settings: known.settings.clone(),
             router: gateway.everywhere.clone(),
             tls: known.tls.clone(),
