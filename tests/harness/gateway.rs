@@ -87,6 +87,18 @@ impl Gateway {
         Self::started(process, folder, text, READY).await
     }
 
+    /// Starts a gateway from a shell that lets its programs open this many files unless they ask for more.
+    pub async fn start_with_descriptors(descriptors: u64, configuration: impl AsRef<str>) -> Self {
+        let (folder, text) = (Folder::new(), configuration::complete(configuration.as_ref()));
+        let file = folder.write(FILE, &text);
+        let process = Process::start_with_descriptors(
+            descriptors,
+            ["run".as_ref(), "-c".as_ref(), file.as_os_str()],
+            folder.path(),
+        );
+        Self::started(process, folder, text, READY).await
+    }
+
     /// Starts a gateway and waits only until it listens: it may have a reason not to be ready yet.
     pub async fn start_unready(configuration: impl AsRef<str>) -> Self {
         let (folder, text) = (Folder::new(), configuration::complete(configuration.as_ref()));

@@ -28,11 +28,28 @@ impl Process {
         folder: &Path,
     ) -> Self {
         let mut command = Command::new(gateway_binary());
+        command.args(arguments).envs(environment.iter().copied());
+        Process::gateway(command, folder)
+    }
+
+    /// The same from a shell whose soft limit of open files is this one.
+    pub fn start_with_descriptors(
+        descriptors: u64,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        folder: &Path,
+    ) -> Self {
+        let mut command = Command::new("sh");
         command
-            .args(arguments)
+            .args(["-c", &format!("ulimit -Sn {descriptors}; exec \"$0\" \"$@\"")])
+            .arg(gateway_binary())
+            .args(arguments);
+        Process::gateway(command, folder)
+    }
+
+    fn gateway(mut command: Command, folder: &Path) -> Self {
+        command
             .env("PORTCULLIS_WASM_CACHE", target_folder().join("portcullis-test-cache"))
             .env("NO_COLOR", "1")
-            .envs(environment.iter().copied())
             .current_dir(folder);
         Process::of(command)
     }

@@ -75,7 +75,11 @@ impl TlsClient {
 
     /// Shakes hands for a host of this name.
     pub async fn connect(&self, address: SocketAddr, host: &str) -> std::io::Result<TlsStream<TcpStream>> {
-        let socket = TcpStream::connect(address).await?;
+        self.over(TcpStream::connect(address).await?, host).await
+    }
+
+    /// The same over what is connected already.
+    pub async fn over(&self, socket: TcpStream, host: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).expect("a host");
         let connected = TlsConnector::from(self.config.clone()).connect(name, socket);
         within("a handshake ends", connected).await

@@ -13,6 +13,7 @@ mod schema;
 
 mod build;
 mod configuration_file;
+mod descriptors;
 mod output;
 mod table;
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::exit;
+use super::{descriptors, exit};
 use crate::acme;
 use crate::admin::{Admin, AdminListener};
 use crate::config::resolved::ListenAddress;
@@ -76,6 +76,7 @@ pub(crate) async fn serve(
     for warning in &warnings {
         tracing::warn!("{}", warning.render(false));
     }
+    descriptors::raise(&config.server.limits);
     let environment = Environment {
         engine: Engine::new(&config.wasm).map_err(|error| machine(&error))?,
         services: Services::new(Some(tokio::runtime::Handle::current())),

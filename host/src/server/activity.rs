@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::early_hints::Hints;
 use super::flood::Flood;
 use super::pace::Pace;
+use super::rest::RESTS_AFTER;
 use super::upgrade::Handshake;
 use super::wait::Wait;
 use crate::config::resolved::Timeouts;
@@ -45,6 +46,8 @@ pub(crate) struct Activity {
     /// What may be sent before the response of the exchange at hand.
     pub(super) hints: RefCell<Option<Arc<Hints>>>,
     flood: Cell<Option<Flood>>,
+    /// It would give its buffers back if it were told to.
+    may_rest: Cell<bool>,
     order: Cell<Option<Order>>,
     connection: RefCell<Option<Waker>>,
 }
@@ -64,6 +67,8 @@ enum Stage {
 pub(crate) enum Order {
     /// Finish what is under way, take nothing more.
     Drain,
+    /// Give back what is not needed until the next request.
+    Rest,
     /// Close: it was idle for too long.
     CloseIdle,
     /// Answer that the head took too long, and close.
@@ -90,6 +95,7 @@ impl Activity {
             handshake: Handshake::default(),
             hints: RefCell::default(),
             flood: Cell::new(None),
+            may_rest: Cell::new(false),
             order: Cell::new(None),
             connection: RefCell::new(None),
         }
@@ -188,6 +194,11 @@ impl Activity {
         self.flood.get()
     }
 
+    /// The connection speaks HTTP/1, and can rest when it is idle.
+    pub(super) fn may_rest(&self) {
+        self.may_rest.set(true);
+    }
+
     pub(super) fn add_wait(&self, wait: Rc<Wait>) {
         self.waits.borrow_mut().push(wait);
     }
@@ -212,6 +223,11 @@ impl Activity {
             *connection = Some(waker.clone());
         }
         self.order.take().filter(|order| match order {
+            Order::Rest => {
+                let rests = self.stage() == Stage::Idle && !self.answering.get();
+                self.may_rest.set(!rests);
+                rests
+            }
             Order::CloseIdle => self.stage() == Stage::Idle,
             Order::HeadTimeout => self.stage() == Stage::Head,
             Order::Drain | Order::Close => true,
@@ -259,10 +275,16 @@ impl Activity {
             Stage::Exchange => return,
         };
         // An order that is not heeded yet stays: to drain must not be forgotten.
-        if now.saturating_duration_since(since) > limit && self.order.get().is_none() {
+        if self.order.get().is_some() {
+            return;
+        }
+        let unchanged = now.saturating_duration_since(since);
+        if unchanged > limit {
             // It has as long again before it is given the next one.
             self.since.set(Some(now));
             self.order(order);
+        } else if unchanged > RESTS_AFTER && self.may_rest.get() && self.stage() == Stage::Idle {
+            self.order(Order::Rest);
         }
     }
 }
@@ -385,6 +407,38 @@ mod tests {
     fn an_idle_connection_is_closed_in_time() {
         assert_eq!(after(59, &Activity::new()), None);
         assert_eq!(after(61, &Activity::new()), Some(Order::CloseIdle));
+    }
+
+    #[test]
+    fn an_idle_connection_rests_if_it_may_and_is_closed_in_time_all_the_same() {
+        let activity = Activity::new();
+        let start = Instant::now();
+        let orders = |activity: &Activity| -> Vec<_> {
+            (0..=61)
+                .filter_map(|second| {
+                    activity.sweep(start + Duration::from_secs(second), Duration::ZERO, &TIMEOUTS);
+                    Some((second, activity.take_order(Waker::noop())?))
+                })
+                .collect()
+        };
+        assert_eq!(orders(&activity), [(61, Order::CloseIdle)]);
+
+        activity.changed();
+        activity.may_rest();
+        assert_eq!(orders(&activity), [(2, Order::Rest), (61, Order::CloseIdle)]);
+    }
+
+    #[test]
+    fn what_is_still_being_sent_is_no_rest() {
+        let activity = Activity::new();
+        activity.may_rest();
+        activity.begin_exchange();
+        activity.answering();
+        activity.end_exchange();
+        assert_eq!(after(2, &activity), None);
+
+        activity.flushed();
+        assert_eq!(after(2, &activity), Some(Order::Rest));
     }
 
     #[test]

@@ -29,6 +29,7 @@ use super::handshake::{self, Ended, read_more};
 use super::host::KnownHost;
 use super::http3;
 use super::io::{self, Http1Io, Http2Io};
+use super::rest::rest;
 use super::service;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
@@ -215,7 +216,7 @@ pub(super) async fn serve(newcomer: Newcomer, mut transport: Transport) {
         None => (connection(None), Socket::from(transport)),
         Some(tls) => {
             let limit = settings.timeouts.handshake;
-            let agreed = match handshake::secured(transport, ahead.split(), tls, limit, &activity).await {
+            let agreed = match Box::pin(handshake::secured(transport, ahead.split(), tls, limit, &activity)).await {
                 Ok(socket) => match Secured::of(&socket) {
                     Some(secured) if secured.is_expired(Instant::now()) => Err(Ended::NotSecured(
                         std::io::Error::other("the certificate of the session that was resumed has expired"),
@@ -242,11 +243,11 @@ pub(super) async fn serve(newcomer: Newcomer, mut transport: Transport) {
         }
     };
     if socket.tls().and_then(CommonState::alpn_protocol) == Some(H2) {
-        return serve_http2(connection, socket, Bytes::new(), settings, websockets).await;
+        return Box::pin(serve_http2(connection, socket, Bytes::new(), settings, websockets)).await;
     }
     match read_ahead(&mut socket, &mut ahead, &connection.activity).await {
         Ok(true) if listener.settings.http2 && ahead.starts_with(PREFACE) => {
-            serve_http2(connection, socket, ahead.freeze(), settings, websockets).await;
+            Box::pin(serve_http2(connection, socket, ahead.freeze(), settings, websockets)).await;
         }
         Ok(true) => serve_http1(connection, socket, ahead.freeze(), settings).await,
         Ok(false) => {}
@@ -302,13 +303,47 @@ async fn read_ahead(socket: &mut Socket, ahead: &mut BytesMut, activity: &Activi
                 drain = true;
                 last_moment.get_or_insert_with(|| Instant::now() + FIRST_REQUEST);
             }
-            Err(_) => return Ok(false),
+            Err(Order::Rest) => {}
+            Err(Order::CloseIdle | Order::Close) => return Ok(false),
         }
     }
 }
 
-async fn serve_http1(connection: Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) {
+/// Serves HTTP/1: one conversation after the other, with rests between them.
+async fn serve_http1(connection: Rc<Connection>, mut socket: Socket, mut ahead: Bytes, settings: &Server) {
+    let activity = &connection.activity;
+    loop {
+        // In a box, which is given back as well.
+        let conversation = Box::pin(converse(&connection, socket, ahead, settings));
+        socket = match conversation.await {
+            Paused::Ended => return,
+            Paused::ForARest(socket) => socket,
+        };
+        let resting = connection.worker.resting().hold();
+        let woken = rest(&mut socket, activity).await;
+        drop(resting);
+        ahead = match woken {
+            Ok(Ok(bytes)) if bytes.is_empty() => return ending::close(socket).await,
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => return tracing::debug!(%error, "client connection ended"),
+            Err(Order::Drain) => return ending::close(socket).await,
+            Err(_) => return,
+        }
+    }
+}
+
+/// Why a conversation is over.
+enum Paused {
+    /// The connection has ended, or gone on in another protocol.
+    Ended,
+    /// It was idle for a while.
+    ForARest(Socket),
+}
+
+/// Serves requests until the connection ends, or is idle for a while.
+async fn converse(connection: &Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) -> Paused {
     let activity = connection.activity.clone();
+    activity.may_rest();
     let io = Http1Io::new(
         TokioIo::new(socket),
         ahead,
@@ -355,17 +390,21 @@ async fn serve_http1(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
             socket: Box::new(socket),
             ahead,
         };
-        return Box::pin(tunnel.run(client, unsent)).await;
+        Box::pin(tunnel.run(client, unsent)).await;
+        return Paused::Ended;
     }
     let socket = socket.into_inner();
     match (ended, refused) {
-        (Ok(_), Some(rejection)) => refuse(&connection, socket, &rejection).await,
+        // The protocol has read nothing that it has not answered, but for empty lines at most.
+        (Err(Order::Rest), None) => return Paused::ForARest(socket),
+        (Ok(_), Some(rejection)) => refuse(connection, socket, &rejection).await,
         (Ok(Ok(())), None) if unread => ending::linger(socket).await,
         (Ok(Ok(())), None) => ending::close(socket).await,
         (Ok(Err(error)), None) => tracing::debug!(%error, "client connection ended"),
-        (Err(Order::HeadTimeout), _) if refusing => refuse(&connection, socket, &Rejection::RequestTimeout).await,
+        (Err(Order::HeadTimeout), _) if refusing => refuse(connection, socket, &Rejection::RequestTimeout).await,
         (Err(_), _) => {}
     }
+    Paused::Ended
 }
 
 /// Refuses a request that never became an exchange. It is written down all the same.
@@ -419,6 +458,7 @@ async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
             }
             match activity.take_order(cx.waker()) {
                 None => return Poll::Pending,
+                Some(Order::Rest) => {}
                 // GOAWAY; streams finish.
                 Some(Order::Drain) => served.as_mut().graceful_shutdown(),
                 // The client has had as long again to heed GOAWAY.

@@ -52,7 +52,7 @@ pub(super) async fn announced(
         }
         match read_more(transport, ahead, activity).await {
             Ok(Ok(0) | Err(_)) => return Err(Ended::NotAnnounced),
-            Ok(Ok(_)) | Err(Order::CloseIdle) => {}
+            Ok(Ok(_)) | Err(Order::CloseIdle | Order::Rest) => {}
             Err(Order::HeadTimeout) => return Err(Ended::NotAnnounced),
             Err(Order::Drain | Order::Close) => return Err(Ended::Quietly),
         }
@@ -86,7 +86,7 @@ async fn shake_hands(
     while ahead.is_empty() {
         match read_more(&mut transport, &mut ahead, activity).await {
             Ok(Ok(0) | Err(_)) | Err(Order::Drain | Order::Close) => return Err(Ended::Quietly),
-            Ok(Ok(_)) | Err(Order::CloseIdle | Order::HeadTimeout) => {}
+            Ok(Ok(_)) | Err(Order::CloseIdle | Order::HeadTimeout | Order::Rest) => {}
         }
     }
     match ahead.first() {
@@ -113,7 +113,7 @@ async fn shake_hands(
                 Some(Order::Close) => return Poll::Ready(None),
                 // A client has begun: it is served, and the order is for later.
                 Some(Order::Drain) => drain = true,
-                Some(Order::CloseIdle | Order::HeadTimeout) => {}
+                Some(Order::CloseIdle | Order::HeadTimeout | Order::Rest) => {}
             }
         }
     });

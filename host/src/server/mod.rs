@@ -29,6 +29,7 @@ mod listener;
 mod outgoing;
 mod pace;
 mod proxy_protocol;
+mod rest;
 mod service;
 mod socket_file;
 mod tunnel;

@@ -26,7 +26,9 @@ use super::{Shared, Stage};
 use crate::config::resolved::Limits;
 use crate::socket::Transport;
 use crate::telemetry::Counter;
-use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_REFUSED, CONNECTIONS_UPGRADED, HTTP2_FLOODS};
+use crate::telemetry::metrics::{
+    CONNECTIONS, CONNECTIONS_REFUSED, CONNECTIONS_RESTING, CONNECTIONS_UPGRADED, HTTP2_FLOODS,
+};
 
 /// What lives on one thread.
 pub(super) struct Worker {
@@ -39,6 +41,7 @@ pub(super) struct Worker {
     completing: Rc<()>,
     open: Counter,
     upgraded: Counter,
+    resting: Counter,
     refused: Refused,
     floods: [Counter; Flood::ALL.len()],
 }
@@ -96,6 +99,7 @@ impl Worker {
             completing: Rc::default(),
             open: shared.metrics.gauge(index, CONNECTIONS, Vec::new()),
             upgraded: shared.metrics.gauge(index, CONNECTIONS_UPGRADED, Vec::new()),
+            resting: shared.metrics.gauge(index, CONNECTIONS_RESTING, Vec::new()),
             refused: Refused {
                 limit: refused("limit"),
                 client_limit: refused("client-limit"),
@@ -134,6 +138,11 @@ impl Worker {
     /// Connections that have gone on in another protocol.
     pub(super) fn upgraded(&self) -> &Counter {
         &self.upgraded
+    }
+
+    /// Connections that are idle and hold nothing.
+    pub(super) fn resting(&self) -> &Counter {
+        &self.resting
     }
 
     fn is_busy(&self) -> bool {

@@ -21,6 +21,8 @@ pub(crate) const CONNECTIONS: &str = "portcullis_connections";
 pub(crate) const CONNECTIONS_REFUSED: &str = "portcullis_connections_refused";
 /// Client connections that have gone on in another protocol, and are open.
 pub(crate) const CONNECTIONS_UPGRADED: &str = "portcullis_connections_upgraded";
+/// Client connections that are open, and idle for so long that they hold nothing.
+pub(crate) const CONNECTIONS_RESTING: &str = "portcullis_connections_resting";
 /// Client connections ended for their HTTP/2 frames, by reason.
 pub(crate) const HTTP2_FLOODS: &str = "portcullis_http2_floods";
 /// Calls of filters, by filter, plugin and phase.
@@ -87,6 +89,10 @@ const HELP: &[(&str, &str)] = &[
     (
         CONNECTIONS_UPGRADED,
         "Client connections in another protocol, such as WebSocket, that are open",
+    ),
+    (
+        CONNECTIONS_RESTING,
+        "Client connections that are open, and idle for so long that they hold no buffers",
     ),
     (HTTP2_FLOODS, "Client connections ended for flooding with HTTP/2 frames"),
     (FILTER_CALLS, "Calls of filters"),

@@ -172,6 +172,7 @@ async fn drive(connection: &Rc<Connection>, quic: &Rc<Quic>, driven: Served, set
             }
             match order(&connection.activity, cx) {
                 None => return Poll::Pending,
+                Some(Order::Rest) => {}
                 Some(Order::Drain | Order::CloseIdle) => driven.leave(),
                 Some(Order::HeadTimeout | Order::Close) => {
                     if let Some(flood) = connection.activity.flood() {
