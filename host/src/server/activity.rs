@@ -1,6 +1,8 @@
 //! What a client connection is doing, so that one sweep per thread can find those that take too long. The path of a request
 //! sets flags; the sweep alone reads the clock.
 
+// Long because a third of it is tests of who is closed, and when.
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
