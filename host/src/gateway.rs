@@ -192,7 +192,8 @@ impl Gateway {
             metrics.listing(CERTIFICATE_NOT_AFTER, move || {
                 let mut ends = BTreeMap::new();
                 for one in certificates.current() {
-                    let first: Arc<str> = one.names().first().map_or("", String::as_str).into();
+                    // In whichever order its authority has written them this time.
+                    let first: Arc<str> = one.names().iter().min().map_or("", String::as_str).into();
                     let since = one.not_after().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
                     // Of two kinds for the same names, that which ends first.
                     ends.entry(first)

@@ -28,8 +28,8 @@ impl Process {
         folder: &Path,
     ) -> Self {
         let mut command = Command::new(gateway_binary());
-        command.args(arguments).envs(environment.iter().copied());
-        Process::gateway(command, folder)
+        command.args(arguments);
+        Process::gateway(command, environment, folder)
     }
 
     /// The same from a shell whose soft limit of open files is this one.
@@ -43,13 +43,14 @@ impl Process {
             .args(["-c", &format!("ulimit -Sn {descriptors}; exec \"$0\" \"$@\"")])
             .arg(gateway_binary())
             .args(arguments);
-        Process::gateway(command, folder)
+        Process::gateway(command, &[], folder)
     }
 
-    fn gateway(mut command: Command, folder: &Path) -> Self {
+    fn gateway(mut command: Command, environment: &[(&str, &str)], folder: &Path) -> Self {
         command
             .env("PORTCULLIS_WASM_CACHE", target_folder().join("portcullis-test-cache"))
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .current_dir(folder);
         Process::of(command)
     }

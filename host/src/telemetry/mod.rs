@@ -3,6 +3,7 @@
 pub(crate) mod access_log;
 mod counter;
 pub(crate) mod metrics;
+mod names;
 mod route_counters;
 
 pub(crate) use self::counter::{Counter, Histogram};
