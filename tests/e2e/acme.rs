@@ -240,6 +240,44 @@ async fn a_reload_goes_on_with_what_there_is_and_obtains_what_is_new() {
 }
 
 #[tokio::test]
+async fn a_domain_that_is_added_leaves_the_others_their_certificate_until_there_is_one_for_all() {
+    let Some(pebble) = Pebble::start(&["shop.internal", "www.shop.internal"]).await else {
+        return;
+    };
+    let gateway = Gateway::start(pebble.configuration(SHOP, HELLO)).await;
+    obtained(&pebble, "shop.internal").await;
+    let before = pebble.shown("shop.internal").await;
+
+    // Nothing leads to `lost.internal`: there will be no certificate for all of them.
+    let more = pebble.configuration("domains = ['lost.internal', 'shop.internal']", HELLO);
+    gateway.reload_with(&more).await;
+    assert_eq!(pebble.shown("shop.internal").await, before);
+    gateway
+        .log_line(&["no certificate was obtained", "lost.internal"])
+        .await;
+    assert_eq!(pebble.shown("shop.internal").await, before);
+    assert!(pebble.shown("lost.internal").await.is_none());
+    assert_eq!(gateway.stop().await, 0);
+    let gateway = Gateway::start(&more).await;
+    assert_eq!(
+        pebble.shown("shop.internal").await,
+        before,
+        "a restart knows it from the store"
+    );
+
+    gateway
+        .reload_with(pebble.configuration("domains = ['shop.internal', 'www.shop.internal']", HELLO))
+        .await;
+
+    assert!(pebble.shown("shop.internal").await.is_some());
+    obtained(&pebble, "www.shop.internal").await;
+    eventually("one certificate is for both", async || {
+        pebble.shown("www.shop.internal").await == pebble.shown("shop.internal").await
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_account_is_bound_to_one_that_is_there_already() {
     let Some(pebble) = Pebble::new(&["shop.internal"]).await else {
         return;

@@ -142,6 +142,9 @@ impl Keeping {
         let Some(current) = self.certificate.shown.current() else {
             return Duration::ZERO;
         };
+        if self.certificate.is_standing_in() {
+            return Duration::ZERO;
+        }
         let settings = &self.certificate.settings;
         let renewal = match self.renewal.take().filter(|renewal| renewal.is_of(&current)) {
             Some(renewal) => self.renewal.insert(renewal),
@@ -206,7 +209,7 @@ impl Keeping {
 
     /// Shows what another gateway has put into the store, if it is good for longer.
     fn adopt(&mut self) {
-        let AcmeCertificate { settings, shown } = &*self.certificate;
+        let AcmeCertificate { settings, shown, .. } = &*self.certificate;
         let changed = self.store.certificate_changed(&settings.domains);
         if changed.is_none() || changed == self.seen {
             return;
@@ -215,9 +218,10 @@ impl Keeping {
         let Some(found) = self.store.certificate(&settings.domains) else {
             return;
         };
-        if shown
-            .current()
-            .is_none_or(|current| current.not_after() < found.not_after())
+        if self.certificate.is_standing_in()
+            || shown
+                .current()
+                .is_none_or(|current| current.not_after() < found.not_after())
         {
             let (domains, until) = (settings.domains.join(", "), date(found.not_after()));
             tracing::info!(domains, until, "certificate taken from the store");

@@ -87,7 +87,17 @@ impl Store {
         }
     }
 
-    /// When that was.
+    /// All that are kept and can be used, for whichever domains.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = Certificate> + use<> {
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        files
+            .map(|file| file.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "pem"))
+            .filter_map(|path| fs::read(path).ok())
+            .filter_map(|pem| Certificate::from_pem(&pem, &pem).ok())
+    }
+
+    /// When the certificate for these domains was kept last.
     pub(super) fn certificate_changed(&self, domains: &[String]) -> Option<SystemTime> {
         fs::metadata(self.certificate_path(domains))
             .and_then(|about| about.modified())
@@ -219,6 +229,7 @@ mod tests {
 
         let found = store.certificate(&names(&["a.example", "b.example"])).unwrap();
         assert_eq!(found.names(), domains);
+        assert_eq!(store.certificates().count(), 1);
         let files: Vec<_> = fs::read_dir(&store.folder)
             .unwrap()
             .map(|entry| entry.unwrap())

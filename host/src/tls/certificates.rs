@@ -42,6 +42,15 @@ impl Source {
         }
     }
 
+    /// The same for a client that names this host. One that is to be for it and is not yet, since it stands in for a
+    /// better one, is not there either.
+    fn current_for(&self, host: Option<&str>) -> Option<Arc<Certificate>> {
+        let current = self.current()?;
+        let lacks = |host: &str| self.names().iter().any(|name| name == host) && !current.covers(host);
+        if host.is_some_and(lacks) { None } else { Some(current) }
+    }
+
+    /// Whether it is for this host, or is to be.
     fn covers(&self, host: &str) -> bool {
         match self {
             Source::Files(certificate) => certificate.covers(host),
@@ -79,10 +88,8 @@ impl Certificates {
 
     /// Whether what a client that named `server_name` was shown is also for `host`.
     pub(crate) fn shown_covers(&self, server_name: Option<&str>, host: &str) -> bool {
-        self.candidates(server_name)
-            .iter()
-            .filter_map(|number| self.all.get(*number))
-            .any(|source| source.covers(host))
+        self.ready(self.candidates(server_name), server_name)
+            .any(|certificate| certificate.covers(host))
     }
 
     /// Those that are there.
@@ -97,7 +104,7 @@ impl Certificates {
             let suffix = name.find('.').and_then(|dot| name.get(dot..)).unwrap_or_default();
             let (exact, wildcard) = (self.exact.get(name), self.wildcard.get(suffix));
             exact
-                .filter(|numbers| wildcard.is_none() || self.ready(numbers).next().is_some())
+                .filter(|numbers| wildcard.is_none() || self.ready(numbers, server_name).next().is_some())
                 .or(wildcard)
         });
         match named {
@@ -107,9 +114,11 @@ impl Certificates {
         }
     }
 
-    /// Those of these that are there.
-    fn ready(&self, numbers: &[usize]) -> impl Iterator<Item = Arc<Certificate>> {
-        numbers.iter().filter_map(|number| self.all.get(*number)?.current())
+    /// Those of these that are there for a client that names this host.
+    fn ready(&self, numbers: &[usize], server_name: Option<&str>) -> impl Iterator<Item = Arc<Certificate>> {
+        numbers
+            .iter()
+            .filter_map(move |number| self.all.get(*number)?.current_for(server_name))
     }
 }
 
@@ -119,10 +128,9 @@ impl ResolvesServerCert for Certificates {
         let candidates = self.candidates(name.as_deref());
         // Of two kinds for one name, the client gets the first that it understands.
         let understood = |one: &Arc<Certificate>| one.key.key.choose_scheme(hello.signature_schemes()).is_some();
-        let shown = self.ready(candidates).find(understood);
-        shown
-            .or_else(|| self.ready(candidates).next())
-            .map(|one| one.key.clone())
+        let ready = || self.ready(candidates, name.as_deref());
+        let shown = ready().find(understood);
+        shown.or_else(|| ready().next()).map(|one| one.key.clone())
     }
 }
 
@@ -176,11 +184,21 @@ mod tests {
         let names = ["api.example.com".to_owned(), "api.example.org".to_owned()];
         let obtained = Arc::new(Obtained::new(&names, None));
         let certificates = Certificates::new(&[wild], std::slice::from_ref(&obtained), false);
-        let shown = |name| certificates.ready(certificates.candidates(Some(name))).next();
+        let shown = |name| {
+            certificates
+                .ready(certificates.candidates(Some(name)), Some(name))
+                .next()
+        };
 
         assert!(shown("api.example.com").is_some_and(|one| one.covers("www.example.com")));
         assert!(shown("api.example.org").is_none());
         assert!(certificates.cover("api.example.org"));
+
+        // What was obtained for fewer hosts stands in, for those alone.
+        obtained.replace(Arc::new(for_names(&["api.example.org"])));
+        assert!(shown("api.example.com").is_some_and(|one| one.covers("www.example.com")));
+        assert!(shown("api.example.org").is_some_and(|one| one.covers("api.example.org")));
+        assert!(!certificates.shown_covers(Some("api.example.org"), "api.example.com"));
 
         obtained.replace(Arc::new(for_names(&["api.example.com", "api.example.org"])));
 
