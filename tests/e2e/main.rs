@@ -22,6 +22,7 @@ mod health;
 mod hedging;
 mod http2;
 mod http3;
+mod http3_goaway;
 mod http3_limits;
 mod idle_connections;
 mod mirroring;

@@ -73,6 +73,14 @@ impl Http3Client {
         }
     }
 
+    /// The same client, that lets so many bytes of each response come before it has read them.
+    pub fn with_window(mut self, bytes: u32) -> Self {
+        let mut transport = quinn::TransportConfig::default();
+        transport.stream_receive_window(bytes.into());
+        self.config.transport_config(Arc::new(transport));
+        self
+    }
+
     /// Where it sends from.
     pub fn endpoint(&self) -> &quinn::Endpoint {
         &self.endpoint

@@ -7,13 +7,14 @@ mod body;
 mod endpoint;
 mod exchange;
 mod frames;
+mod one_way;
 mod quic;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -163,11 +164,17 @@ async fn drive(connection: &Rc<Connection>, quic: &Rc<Quic>, driven: Served, set
                     exchanges.spawn_local(exchange::serve(opened));
                     continue;
                 }
-                Poll::Ready(ended) => return Poll::Ready(ended.map(|_| ())),
+                Poll::Ready(Ok(None)) => driven.left(),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {}
             }
             while let Poll::Ready(Some(_)) = exchanges.poll_join_next(cx) {}
             if driven.has_left(cx) && exchanges.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Poll::Ready(Err(error)) = quic.told.poll_sent(cx) {
+                tracing::debug!(%error, "a client does not listen");
+                quic.close(Code::H3_CLOSED_CRITICAL_STREAM, "");
                 return Poll::Ready(Ok(()));
             }
             match order(&connection.activity, cx) {
@@ -246,17 +253,23 @@ impl Driving {
         if let Leaving::Soon(patience) = &mut self.leaving
             && patience.as_mut().poll(cx).is_ready()
         {
-            self.quic.reject_streams();
             self.go_away(1);
-            self.leaving = Leaving::Now;
+            self.left();
         }
         matches!(self.leaving, Leaving::Now)
     }
 
+    /// No more streams: also where the client has said so, and all that it wanted is answered. Answers may still be on their
+    /// way.
+    fn left(&mut self) {
+        self.quic.reject_streams();
+        self.leaving = Leaving::Now;
+    }
+
     /// GOAWAY: so many more streams than there were are looked at.
     fn go_away(&mut self, more: usize) {
-        // One attempt: a client that gives its control stream no window learns it from the end of the connection.
-        let mut told = pin!(self.served.shutdown(more));
-        let _ = told.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+        // It ends at once, since what cannot be sent yet is held. Whoever drives sends it, and sees what fails.
+        let told = pin!(self.served.shutdown(more));
+        let _ = told.poll(&mut Context::from_waker(Waker::noop()));
     }
 }

@@ -16,6 +16,7 @@ use h3::quic::{
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 
 use super::frames::{Frames, Violation};
+use super::one_way::{OneWay, Told};
 use crate::server::activity::{Activity, Order};
 use crate::server::flood::{Flood, Floods};
 
@@ -30,6 +31,8 @@ pub(super) struct Quic {
     closing: Cell<bool>,
     /// The stream accepted last, for whoever answers it.
     accepted: RefCell<Option<Stopped>>,
+    /// What is said of the connection itself.
+    pub(super) told: Rc<Told>,
 }
 
 /// Comes when the client wants no more of a response, or has all of it.
@@ -49,6 +52,7 @@ impl Quic {
             most_head,
             closing: Cell::new(false),
             accepted: RefCell::default(),
+            told: Rc::default(),
         })
     }
 
@@ -141,7 +145,7 @@ pub(super) struct Both {
     receiver: Receiver,
 }
 
-/// A stream, or one direction of it, that we send on.
+/// The direction of a stream in both that we send on.
 pub(super) struct Sender {
     stream: quinn::SendStream,
     id: StreamId,
@@ -232,7 +236,7 @@ impl Connection<Bytes> for Driven {
 
 impl OpenStreams<Bytes> for Driven {
     type BidiStream = Both;
-    type SendStream = Sender;
+    type SendStream = OneWay;
 
     fn poll_open_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<Both, StreamErrorIncoming>> {
         let next = async |connection: quinn::Connection| connection.open_bi().await;
@@ -240,10 +244,11 @@ impl OpenStreams<Bytes> for Driven {
         Poll::Ready(both.and_then(|both| Both::new(&self.quic, both)).map_err(of_stream))
     }
 
-    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sender, StreamErrorIncoming>> {
+    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<OneWay, StreamErrorIncoming>> {
         let next = async |connection: quinn::Connection| connection.open_uni().await;
         let opened = ready!(self.opened.poll(cx, &self.quic, next));
-        Poll::Ready(opened.and_then(Sender::new).map_err(of_stream))
+        let one_way = opened.and_then(|stream| Ok(self.quic.told.on(id(stream.id())?, stream)));
+        Poll::Ready(one_way.map_err(of_stream))
     }
 
     fn close(&mut self, code: Code, reason: &[u8]) {
@@ -391,7 +396,7 @@ impl BidiStream<Bytes> for Both {
     }
 }
 
-fn number(value: u64) -> VarInt {
+pub(super) fn number(value: u64) -> VarInt {
     VarInt::from_u64(value).unwrap_or(VarInt::MAX)
 }
 
@@ -400,7 +405,7 @@ fn id(id: quinn::StreamId) -> Result<StreamId, ConnectionErrorIncoming> {
     id.map_err(|_| ConnectionErrorIncoming::InternalError("a stream without an id".to_owned()))
 }
 
-fn unsent(error: WriteError) -> StreamErrorIncoming {
+pub(super) fn unsent(error: WriteError) -> StreamErrorIncoming {
     match error {
         WriteError::Stopped(code) => StreamErrorIncoming::StreamTerminated {
             error_code: code.into_inner(),
