@@ -45,6 +45,12 @@ impl Interim {
 
     /// These bytes have come.
     pub(super) fn follow(&self, bytes: &[u8]) -> io::Result<()> {
+        // Most heads come whole, and are final: one look.
+        let last = BEGINNING.len() - 1;
+        if self.place.get() == Place::Beginning(0) && bytes.get(last).is_some_and(|byte| !begins(last, *byte)) {
+            self.place.set(Place::Elsewhere);
+            return Ok(());
+        }
         for byte in bytes {
             let next = match (self.place.get(), byte) {
                 (Place::Elsewhere, _) => break,
