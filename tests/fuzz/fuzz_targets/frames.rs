@@ -10,7 +10,7 @@ use portcullis::frames::Frames;
 fuzz_target!(|input: (u8, &[u8], &[u8])| {
     let (size, received, sent) = input;
     let follow = |size: usize| {
-        let mut frames = Frames::new(Http2Limits::default());
+        let mut frames = Frames::new(&Http2Limits::default());
         received.chunks(size).for_each(|part| frames.received(part));
         let in_head = frames.in_head();
         sent.chunks(size).for_each(|part| frames.sent(part));
