@@ -8,8 +8,8 @@ use http_body_util::BodyExt;
 use portcullis_tests::grpc::Word;
 use portcullis_tests::http3::{answer, send_body};
 use portcullis_tests::{
-    Authority, Certificate, Folder, Gateway, Http3Client, Process, Secured, Upstream, eventually, full, generated,
-    has_program, with_trailers, write_pair,
+    Authority, Certificate, Folder, Gateway, Http3Client, Process, Secured, Upstream, chunked, empty, eventually, full,
+    generated, has_program, with_trailers, write_pair,
 };
 use prost::Message;
 use rcgen::PublicKeyData;
@@ -47,6 +47,23 @@ async fn requests_and_answers_go_through() {
         (log["protocol"].as_str(), log["status"].as_u64()),
         (Some("HTTP/3"), Some(200))
     );
+}
+
+#[tokio::test]
+async fn an_answer_to_head_announces_only_what_the_upstream_announces() {
+    let upstream = Upstream::with(|request| async move {
+        let chunks = request.uri().path() == "/chunks";
+        http::Response::new(if chunks { chunked("hello") } else { full("hello") })
+    })
+    .await;
+    let secured = proxying(&upstream).await;
+    let mut connection = secured.http3("shop.example").await;
+    for (path, length) in [("/chunks", None), ("/whole", Some("5"))] {
+        let head = connection.request("HEAD", path).body(empty()).unwrap();
+        let answer = connection.send(head).await;
+        let announced = answer.has("content-length").then(|| answer.header("content-length"));
+        assert_eq!(announced.map(|length| length.to_string()).as_deref(), length, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -285,6 +285,37 @@ async fn floods_end_their_connection() {
 }
 
 #[tokio::test]
+async fn what_an_upstream_breaks_off_is_no_flood() {
+    let upstream = Upstream::saying(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
+    let limits = "limits.http2 = { resets = '1/s' }";
+    let secured = limited(limits, &Gateway::proxying_configuration(&upstream)).await;
+    let mut connection = secured.http3("shop.example").await;
+    for _ in 0..40 {
+        let request = connection.request("GET", "/").body(empty()).unwrap();
+        let broken = connection.try_send(request).await.unwrap_err();
+        assert!(broken.contains("H3_INTERNAL_ERROR"), "{broken}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_counts_once() {
+    let upstream = Upstream::echo().await;
+    let limits = "limits.http2 = { resets = '1/s' }";
+    let secured = limited(limits, &Gateway::proxying_configuration(&upstream)).await;
+    let mut connection = secured.http3("shop.example").await;
+    for _ in 0..9 {
+        let head = connection.request("POST", "/").header("content-length", "10");
+        let mut stream = connection.open(head.body(()).unwrap()).await.unwrap();
+        stream.send_data(Bytes::from_static(b"half")).await.unwrap();
+        eventually("it is under way", async || upstream.in_flight() == 1).await;
+        stream.stop_sending(h3::error::Code::H3_REQUEST_CANCELLED);
+        stream.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED);
+        eventually("it has ended", async || upstream.in_flight() == 0).await;
+    }
+    assert_eq!(connection.get("/").await.status(), 200);
+}
+
+#[tokio::test]
 async fn a_client_has_so_many_connections_and_a_connection_so_many_streams() {
     let upstream = Upstream::with(|_| async {
         std::future::pending::<()>().await;

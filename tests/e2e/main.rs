@@ -24,6 +24,7 @@ mod http2;
 mod http3;
 mod http3_goaway;
 mod http3_limits;
+mod http3_slow_clients;
 mod idle_connections;
 mod mirroring;
 mod paths;

@@ -69,7 +69,7 @@ pub use eventually::{PATIENCE, eventually, within};
 pub use folder::Folder;
 pub use free_address::free_address;
 pub use gateway::Gateway;
-pub use http3::{Http3, Http3Client};
+pub use http3::{Http3, Http3Client, Http3Stream};
 pub use kubernetes::{Kubernetes, endpoint};
 pub use pebble::Pebble;
 pub use plugins::{lawless, misbehaving, standard};

@@ -142,6 +142,11 @@ impl Completion {
         self.exchange.response_bytes
     }
 
+    /// So many are in all.
+    pub(super) fn sent_bytes(&self) -> u64 {
+        self.exchange.response_bytes
+    }
+
     /// All of the response is on its way.
     pub(super) fn sent_all(&mut self) {
         self.sent = Sent::All;

@@ -23,8 +23,8 @@ where
     }
 }
 
-/// The same for the streams of a client's HTTP/2 connection. A stream whose client takes nothing of the response for too long
-/// is dropped, which resets it; hyper would wait for a window for ever, and ask the body for nothing.
+/// The same for the streams of a client's HTTP/2 connection, as long as their client takes the responses. hyper would wait for
+/// a window for ever, and ask the body for nothing.
 #[derive(Clone)]
 pub(super) struct StreamExecutor(Rc<Activity>);
 
@@ -41,20 +41,26 @@ where
     fn execute(&self, future: F) {
         let activity = self.0.clone();
         tokio::task::spawn_local(async move {
-            let mut future = pin!(future);
-            // Its wait for the client to take what it has been sent of the response.
-            let mut response: Option<Rc<Wait>> = None;
-            poll_fn(|cx| {
-                if response.as_ref().is_some_and(|wait| wait.is_stalled()) {
-                    return Poll::Ready(());
-                }
-                let polled = future.as_mut().poll(cx);
-                if let Some(begun) = activity.take_begun_response() {
-                    response = Some(begun);
-                }
-                polled
-            })
-            .await;
+            while_taken(&activity, future).await;
         });
     }
+}
+
+/// Runs what answers a stream. None when its client takes nothing of the response for too long, or takes it too slowly: it is
+/// dropped then, which resets this stream, and no other.
+pub(super) async fn while_taken<F: Future>(activity: &Activity, answering: F) -> Option<F::Output> {
+    let mut answering = pin!(answering);
+    // Its wait for the client to take what it has been sent of the response.
+    let mut response: Option<Rc<Wait>> = None;
+    poll_fn(|cx| {
+        if response.as_ref().is_some_and(|wait| wait.is_stalled()) {
+            return Poll::Ready(None);
+        }
+        let polled = answering.as_mut().poll(cx);
+        if let Some(begun) = activity.take_begun_response() {
+            response = Some(begun);
+        }
+        polled.map(Some)
+    })
+    .await
 }

@@ -1,7 +1,7 @@
 //! The response's body on its way to the client.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::Response;
@@ -87,6 +87,20 @@ impl Underway {
         }
         let piece = self.rest.split_to(self.rest.len().min(PIECE));
         Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+}
+
+impl Sending {
+    /// The head cannot go out before the client takes more. The waker is that of the stream.
+    pub(super) fn head_waits(&mut self, waker: &Waker) {
+        if let Some(underway) = &mut self.0 {
+            underway.watch.until_taken(waker, 0);
+        }
+    }
+
+    /// Bytes of the body that have been handed to the protocol.
+    pub(super) fn sent(&self) -> u64 {
+        self.0.as_ref().map_or(0, |underway| underway.completion.sent_bytes())
     }
 }
 

@@ -44,8 +44,8 @@ impl Watch {
     }
 
     /// The client has to take what was handed to the protocol, these bytes in all. HTTP/1 writes at once, and its socket says
-    /// when it cannot; HTTP/2 may have to wait for the client to grant a window, of which the socket knows nothing. There the
-    /// waker is that of the stream, which ends when the client has not done so for too long.
+    /// when it cannot; HTTP/2 and HTTP/3 may have to wait for the client to grant a window, of which the socket knows nothing.
+    /// There the waker is that of the stream, which ends when the client has not done so for too long.
     pub(crate) fn until_taken(&mut self, waker: &Waker, so_far: u64) {
         if !self.activity.is_framed() {
             return;

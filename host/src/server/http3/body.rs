@@ -1,5 +1,6 @@
 //! The body of a request that comes over HTTP/3.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -12,14 +13,14 @@ use http::Method;
 use http_body::{Frame, SizeHint};
 use tokio::time::timeout;
 
-use super::quic::{Quic, Receiver};
+use super::quic::Receiver;
 use crate::body::BodyError;
-use crate::server::flood::Flood;
 
 /// A request's body, held to the length that its head announced (RFC 9114 section 4.1.2).
 pub(crate) struct RequestBody {
-    quic: Rc<Quic>,
     stream: RequestStream<Receiver, Bytes>,
+    /// Whether the client has taken its request back.
+    gave_up: Rc<Cell<bool>>,
     /// What was read to find out whether there is anything.
     first: Option<Result<Frame<Bytes>, BodyError>>,
     /// Bytes that are announced and have not come.
@@ -39,11 +40,15 @@ enum Stage {
 const END_OF_HEAD: Duration = Duration::from_millis(50);
 
 impl RequestBody {
-    /// What follows a head that announced so many bytes, or said nothing.
-    pub(super) fn new(quic: Rc<Quic>, stream: RequestStream<Receiver, Bytes>, announced: Option<u64>) -> RequestBody {
+    /// What follows a head that announced so many bytes, or said nothing. `gave_up` is set when the client takes it back.
+    pub(super) fn new(
+        stream: RequestStream<Receiver, Bytes>,
+        announced: Option<u64>,
+        gave_up: Rc<Cell<bool>>,
+    ) -> RequestBody {
         RequestBody {
-            quic,
             stream,
+            gave_up,
             first: None,
             left: announced,
             stage: Stage::Content,
@@ -131,7 +136,7 @@ impl RequestBody {
     fn failure(&self, error: &StreamError) -> BodyError {
         match error {
             StreamError::RemoteTerminate { .. } => {
-                self.quic.spend(Flood::Resets);
+                self.gave_up.set(true);
                 BodyError::ClientGone
             }
             StreamError::ConnectionError { .. } => BodyError::ClientGone,

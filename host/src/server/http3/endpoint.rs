@@ -38,7 +38,7 @@ const MOST_UNPROVEN: usize = 64;
 /// Client's one-way streams at a time. Three are of use to us.
 const ONE_WAY_STREAMS: u32 = 16;
 /// Bytes of all streams that a client has not acknowledged.
-const SEND_WINDOW: u64 = 2 << 20;
+pub(super) const SEND_WINDOW: u64 = 2 << 20;
 /// A client of which nothing comes for so long has gone.
 const GONE: Duration = Duration::from_secs(60);
 /// It is asked this often whether it has. Most clients give a connection up after 30 seconds without a packet.

@@ -1,7 +1,8 @@
 //! One request that comes over HTTP/3, and its response.
 
+use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
@@ -14,11 +15,14 @@ use http_body::Body as _;
 use tokio::time::timeout;
 
 use super::body::RequestBody;
+use super::endpoint::SEND_WINDOW;
 use super::quic::{Both, Driven, Quic, Sender, Stopped};
+use crate::config::resolved::Timeouts;
 use crate::pipeline::ExchangeId;
 use crate::rejection::Rejection;
 use crate::server::completion;
 use crate::server::connection::Connection;
+use crate::server::executor::while_taken;
 use crate::server::flood::Flood;
 use crate::server::framing::decimal;
 use crate::server::outgoing::Sending;
@@ -48,69 +52,126 @@ pub(super) async fn serve(opened: Opened) {
         Ok(Err(error)) => return refuse(&connection, &quic, &error),
         Err(_) => return record(&connection, &Rejection::RequestTimeout),
     };
-    let answered = {
-        let mut answering = pin!(answer(&connection, &quic, request, stream));
+    let gave_up = Rc::new(Cell::new(false));
+    let ended = {
+        let answering = answer(&connection, &gave_up, request, stream);
+        let mut answering = pin!(while_taken(&connection.activity, answering));
         poll_fn(|cx| {
-            if let Poll::Ready(whole) = answering.as_mut().poll(cx) {
-                return Poll::Ready(whole);
+            if let Poll::Ready(ended) = answering.as_mut().poll(cx) {
+                return Poll::Ready(ended.unwrap_or(Ended::NotTaken));
             }
             // It is finished by `answering` alone, so this is the client's doing.
-            stopped.as_mut().poll(cx).map(|_| false)
+            stopped.as_mut().poll(cx).map(|stopped| match stopped {
+                Ok(_) => Ended::Refused,
+                Err(_) => Ended::Lost,
+            })
         })
         .await
     };
-    if answered {
+    if gave_up.get() || matches!(ended, Ended::Refused) {
+        quic.spend(Flood::Resets);
+    } else if matches!(ended, Ended::OnItsWay(_) | Ended::BrokenOff) {
         // Who has half of its requests answered may take back the other half.
         quic.earn(Flood::Resets);
-        // What is on its way must not be cut off by the end of the connection.
-        let _ = stopped.await;
-    } else {
-        quic.spend(Flood::Resets);
+    }
+    if let Ended::OnItsWay(bytes) = ended {
+        // It must not be cut off by the end of the connection, nor hold that up for ever.
+        let view = connection.worker.view();
+        let _ = timeout(arrival(&view.gateway.config.server.timeouts, bytes), stopped).await;
     }
 }
 
-/// True when all of the response is on its way, or is known never to be.
+/// How the response to a request has ended.
+enum Ended {
+    /// All of it was handed over, so many bytes.
+    OnItsWay(u64),
+    /// It broke off before it came to its end, on our side.
+    BrokenOff,
+    /// The client has taken nothing of it for too long, or takes it too slowly.
+    NotTaken,
+    /// The client wants no more of it.
+    Refused,
+    /// The connection has ended.
+    Lost,
+}
+
+impl From<StreamError> for Ended {
+    fn from(error: StreamError) -> Ended {
+        match error {
+            StreamError::RemoteTerminate { .. } => Ended::Refused,
+            StreamError::ConnectionError { .. } => Ended::Lost,
+            // A head that is larger than the client takes, and what else h3 does not send.
+            _ => Ended::BrokenOff,
+        }
+    }
+}
+
+/// How long the last bytes of a response may take to arrive once they were sent: whoever acknowledges them later than this was
+/// too slow for any response, or has stopped.
+fn arrival(timeouts: &Timeouts, bytes: u64) -> Duration {
+    let rate = timeouts.pace.rate.unwrap_or(SLOWEST).max(1);
+    timeouts.stall + Duration::from_secs(bytes.min(SEND_WINDOW) / rate)
+}
+
+/// Bytes a second that are waited for where clients may be as slow as they like.
+const SLOWEST: u64 = 240;
+
+/// Has a request answered.
 async fn answer(
     connection: &Rc<Connection>,
-    quic: &Rc<Quic>,
+    gave_up: &Rc<Cell<bool>>,
     request: Request<()>,
     stream: RequestStream<Both, Bytes>,
-) -> bool {
+) -> Ended {
     let (mut sender, receiver) = stream.split();
     let (parts, ()) = request.into_parts();
-    let mut body = RequestBody::new(quic.clone(), receiver, announced(&parts.headers));
+    let mut body = RequestBody::new(receiver, announced(&parts.headers), gave_up.clone());
     body.begin(&parts.method).await;
-    let bodiless = parts.method == Method::HEAD;
+    let for_head = parts.method == Method::HEAD;
     if expects(&parts.headers) && !body.is_end_stream() {
         // What is refused is refused all the same, only with a body on its way.
         let mut go_on = Response::new(());
         *go_on.status_mut() = StatusCode::CONTINUE;
-        if sender.send_response(go_on).await.is_err() {
-            return false;
+        let stall = connection.worker.view().gateway.config.server.timeouts.stall;
+        match timeout(stall, sender.send_response(go_on)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error.into(),
+            Err(_) => return Ended::NotTaken,
         }
     }
     let request = Request::from_parts(parts, Box::new(body));
     let Ok(response) = service::serve(connection, request).await;
-    send(&mut sender, response, bodiless).await.unwrap_or(false)
+    send(&mut sender, response, for_head).await.unwrap_or_else(Ended::from)
 }
 
-/// Sends a response. False where it broke off.
+/// Sends a response.
 async fn send(
     sender: &mut RequestStream<Sender, Bytes>,
     response: Response<Sending>,
-    bodiless: bool,
-) -> Result<bool, StreamError> {
-    let (mut parts, body) = response.into_parts();
-    let mut body = pin!(body);
-    complete(&mut parts.headers, parts.status, body.size_hint().exact());
-    let bodiless = bodiless || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    sender.send_response(Response::from_parts(parts, ())).await?;
+    for_head: bool,
+) -> Result<Ended, StreamError> {
+    let (mut parts, mut body) = response.into_parts();
+    // Where there is no body for HEAD, nothing says how long that of GET would be.
+    let length = body.size_hint().exact().filter(|_| !for_head || !body.is_end_stream());
+    complete(&mut parts.headers, parts.status, length);
+    let bodiless = for_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    {
+        let mut head = pin!(sender.send_response(Response::from_parts(parts, ())));
+        poll_fn(|cx| {
+            let sent = head.as_mut().poll(cx);
+            if sent.is_pending() {
+                body.head_waits(cx.waker());
+            }
+            sent
+        })
+        .await?;
+    }
     while !bodiless && !body.is_end_stream() {
-        match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             None => break,
             Some(Err(_)) => {
                 sender.stop_stream(Code::H3_INTERNAL_ERROR);
-                return Ok(false);
+                return Ok(Ended::BrokenOff);
             }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if data.is_empty() => {}
@@ -125,7 +186,8 @@ async fn send(
             },
         }
     }
-    sender.finish().await.map(|()| true)
+    sender.finish().await?;
+    Ok(Ended::OnItsWay(body.sent()))
 }
 
 /// Adds to a head what hyper adds in the other protocols, and takes away what this one does not know.

@@ -1,0 +1,125 @@
+//! Clients of HTTP/3 that do not take what they have asked for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use portcullis_tests::http3::answer;
+use portcullis_tests::{Gateway, Http3, Http3Client, Http3Stream, Secured, Upstream, eventually, full, generated};
+use tokio::net::UdpSocket;
+
+/// Answers at length, and what is asked of `/late` after a while.
+async fn upstream() -> Upstream {
+    Upstream::with(|request| async move {
+        if request.uri().path() == "/late" {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            return http::Response::new(full("late"));
+        }
+        http::Response::new(generated(8 << 20))
+    })
+    .await
+}
+
+async fn impatient(upstream: &Upstream) -> Secured {
+    let routes = Gateway::proxying_configuration(upstream);
+    let configuration = format!("{routes}[server]\ntimeouts = {{ stall = '300ms' }}\n");
+    Secured::with_http3(&["shop.example"], "true", &configuration).await
+}
+
+/// A request that is sent whole, and of whose answer nothing is read yet.
+async fn asked(connection: &mut Http3, request: http::request::Builder) -> Http3Stream {
+    let mut stream = connection.open(request.body(()).unwrap()).await.unwrap();
+    stream.finish().await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn who_does_not_read_a_response_loses_its_stream_alone() {
+    let upstream = upstream().await;
+    let secured = impatient(&upstream).await;
+    let mut connection = secured.http3("shop.example").await;
+    let unread = connection.request("GET", "/unread");
+    let mut unread = asked(&mut connection, unread).await;
+
+    // It takes longer than any number of stalls that could end the connection.
+    assert_eq!(connection.get("/late").await.text(), "late");
+
+    assert_eq!(secured.gateway.outcome("/unread").await, "client-gone");
+    assert!(answer(&mut unread).await.is_err());
+    eventually("the upstream is left alone", async || upstream.in_flight() == 0).await;
+    assert_eq!(connection.get("/late").await.text(), "late");
+}
+
+#[tokio::test]
+async fn who_has_no_room_for_a_head_loses_its_stream_alone() {
+    let upstream = upstream().await;
+    let secured = impatient(&upstream).await;
+    let client = Http3Client::trusting(&secured.authority).with_window(3);
+    let mut connection = client.connect(secured.gateway.secure_address(), "shop.example").await;
+    let get = connection.request("GET", "/get");
+    let mut get = asked(&mut connection, get).await;
+    let head = connection.request("HEAD", "/head");
+    let mut head = asked(&mut connection, head).await;
+    // What is refused at once is written down without its path.
+    let refused = connection.request("TRACE", "/");
+    let mut refused = asked(&mut connection, refused).await;
+
+    for (path, stream) in [("/get", &mut get), ("/head", &mut head), ("/", &mut refused)] {
+        assert_eq!(secured.gateway.outcome(path).await, "client-gone", "{path}");
+        assert!(answer(stream).await.is_err(), "{path}");
+    }
+    eventually("the upstream is left alone", async || upstream.in_flight() == 0).await;
+    assert_eq!(connection.get("/late").await.text(), "late");
+}
+
+/// Passes packets to a gateway, and back while nobody is deaf.
+async fn relayed(gateway: SocketAddr, deaf: Arc<AtomicBool>) -> SocketAddr {
+    let [front, back] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0"));
+    let (front, back) = (front.await.unwrap(), back.await.unwrap());
+    back.connect(gateway).await.unwrap();
+    let address = front.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut there, mut here) = ([0; 2048], [0; 2048]);
+        let mut client = None;
+        loop {
+            tokio::select! {
+                Ok((length, from)) = front.recv_from(&mut there) => {
+                    client = Some(from);
+                    let _ = back.send(&there[..length]).await;
+                }
+                Ok(length) = back.recv(&mut here) => {
+                    if let Some(client) = client && !deaf.load(Ordering::Relaxed) {
+                        let _ = front.send_to(&here[..length], client).await;
+                    }
+                }
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn who_acknowledges_nothing_is_not_kept() {
+    let configuration = "[[route]]\nmatch = '/{rest...}'\nrespond = { body = 'hello' }\n\
+        [server]\ntimeouts = { idle = '300ms', stall = '300ms' }\n";
+    let secured = Secured::with_http3(&["shop.example"], "true", configuration).await;
+    let deaf = Arc::new(AtomicBool::new(false));
+    let address = relayed(secured.gateway.secure_address(), deaf.clone()).await;
+    let mut connection = Http3Client::trusting(&secured.authority)
+        .connect(address, "shop.example")
+        .await;
+    let request = connection.request("GET", "/unheard");
+    deaf.store(true, Ordering::Relaxed);
+    let _stream = asked(&mut connection, request).await;
+
+    assert_eq!(secured.gateway.outcome("/unheard").await, "responded");
+    let answered = Instant::now();
+    eventually("the connection ends", async || {
+        secured.gateway.metric("portcullis_connections", &[]).await == 0.0
+    })
+    .await;
+
+    assert!(connection.quic.close_reason().is_none(), "the client has not gone");
+    assert!(answered.elapsed() < Duration::from_secs(10));
+}
