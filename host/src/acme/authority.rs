@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -24,6 +24,9 @@ const LARGEST: usize = 1 << 20;
 
 /// What `Retry-After` may ask for.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// What it may ask for where an order is getting on. Some say a day there, and have it done in a minute.
+const LONGEST_POLL: Duration = Duration::from_secs(10);
 
 type Https = Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>;
 
@@ -72,6 +75,7 @@ impl HttpClient for Authority {
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let method = request.method().clone();
         let (answered, advice) = (self.client.request(request), self.advice.clone());
         Box::pin(async move {
             let whole = timeout(PATIENCE, async {
@@ -81,8 +85,9 @@ impl HttpClient for Authority {
             });
             let late = |_| Error::Other(format!("no answer in {} s", PATIENCE.as_secs()).into());
             let (mut head, body) = whole.await.map_err(late)??;
-            if let Some(wait) = bounded_retry_after(&mut head.headers)
-                && (head.status.is_client_error() || head.status.is_server_error())
+            let longest = longest_wait(&method, head.status);
+            if let Some(wait) = bounded_retry_after(&mut head.headers, longest)
+                && is_failure(head.status)
             {
                 advice.note(wait);
             }
@@ -91,19 +96,31 @@ impl HttpClient for Authority {
     }
 }
 
-/// What `Retry-After` says, at most a day; in seconds from then on, so that nobody else adds up what is too much to add.
-fn bounded_retry_after(headers: &mut HeaderMap) -> Option<Duration> {
+fn is_failure(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+/// What an answer may ask for. An order is asked about by POST, when to renew by GET.
+fn longest_wait(method: &Method, status: StatusCode) -> Duration {
+    match *method == Method::POST && !is_failure(status) {
+        true => LONGEST_POLL,
+        false => LONGEST_WAIT,
+    }
+}
+
+/// What `Retry-After` says, at most the longest; in seconds from then on, so that nobody else adds up what is too much to add.
+fn bounded_retry_after(headers: &mut HeaderMap, longest: Duration) -> Option<Duration> {
     let text = headers.remove(header::RETRY_AFTER)?;
     let text = text.to_str().ok()?.trim();
     let wait = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => LONGEST_WAIT,
+        Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => longest,
         Err(_) => {
             let at = httpdate::parse_http_date(text).ok()?;
             at.duration_since(SystemTime::now()).unwrap_or_default()
         }
     };
-    let wait = wait.min(LONGEST_WAIT);
+    let wait = wait.min(longest);
     headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
     Some(wait)
 }
@@ -131,7 +148,7 @@ mod tests {
     fn after(text: &str) -> (Option<Duration>, Option<String>) {
         let mut headers = HeaderMap::new();
         headers.insert(header::RETRY_AFTER, text.parse().unwrap());
-        let wait = bounded_retry_after(&mut headers);
+        let wait = bounded_retry_after(&mut headers, LONGEST_WAIT);
         let left = headers
             .get(header::RETRY_AFTER)
             .map(|value| value.to_str().unwrap().to_owned());
@@ -148,5 +165,22 @@ mod tests {
         assert_eq!(after("Fri, 31 Dec 1999 23:59:59 GMT").0, Some(Duration::ZERO));
         assert_eq!(after("soon"), (None, None));
         assert_eq!(after(""), (None, None));
+    }
+
+    #[test]
+    fn an_order_that_is_getting_on_is_looked_at_again_soon() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("86400"));
+        assert_eq!(longest_wait(&Method::POST, StatusCode::OK), LONGEST_POLL);
+        assert_eq!(bounded_retry_after(&mut headers, LONGEST_POLL), Some(LONGEST_POLL));
+        assert_eq!(headers.get(header::RETRY_AFTER).unwrap(), "10");
+
+        // What is refused, and when to renew, may take its time.
+        assert_eq!(longest_wait(&Method::POST, StatusCode::TOO_MANY_REQUESTS), LONGEST_WAIT);
+        assert_eq!(
+            longest_wait(&Method::POST, StatusCode::SERVICE_UNAVAILABLE),
+            LONGEST_WAIT
+        );
+        assert_eq!(longest_wait(&Method::GET, StatusCode::OK), LONGEST_WAIT);
     }
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use instant_acme::KeyAuthorization;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -57,11 +56,11 @@ impl Challenges {
         self.current.load().http.get(token).cloned()
     }
 
-    /// Answers for a domain within TLS, until the answer is dropped.
-    pub(super) fn answer_tls(self: &Arc<Self>, domain: &str, proof: &KeyAuthorization) -> Result<Answer, Failure> {
+    /// Answers for a domain within TLS, until the answer is dropped. The proof is a SHA-256 digest.
+    pub(super) fn answer_tls(self: &Arc<Self>, domain: &str, proof: &[u8]) -> Result<Answer, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::here(format!("no answer can be made: {error}"));
         let mut params = CertificateParams::new([domain.to_owned()]).map_err(|error| failed(&error))?;
-        params.custom_extensions = vec![CustomExtension::new_acme_identifier(proof.digest().as_ref())];
+        params.custom_extensions = vec![CustomExtension::new_acme_identifier(proof)];
         let key = KeyPair::generate().map_err(|error| failed(&error))?;
         let certificate = params.self_signed(&key).map_err(|error| failed(&error))?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
@@ -82,18 +81,18 @@ impl Challenges {
             pending.tls.insert(domain.to_owned(), config.clone());
             pending
         });
-        Ok(self.until_dropped(Key::Tls(domain.to_owned())))
+        Ok(self.until_dropped(Key::Tls(domain.to_owned(), config)))
     }
 
     /// Answers with a resource of plain HTTP, until the answer is dropped.
-    pub(super) fn answer_http(self: &Arc<Self>, token: &str, proof: &KeyAuthorization) -> Answer {
-        let proof: Arc<str> = proof.as_str().into();
+    pub(super) fn answer_http(self: &Arc<Self>, token: &str, proof: &str) -> Answer {
+        let proof: Arc<str> = proof.into();
         self.current.rcu(|pending| {
             let mut pending = Pending::clone(pending);
             pending.http.insert(token.to_owned(), proof.clone());
             pending
         });
-        self.until_dropped(Key::Http(token.to_owned()))
+        self.until_dropped(Key::Http(token.to_owned(), proof))
     }
 
     fn until_dropped(self: &Arc<Self>, key: Key) -> Answer {
@@ -111,10 +110,11 @@ pub(super) struct Answer {
     key: Key,
 }
 
+/// Where it is given, and what it is: there may be another order for the same domain, whose answer came in its place.
 #[derive(Debug)]
 enum Key {
-    Tls(String),
-    Http(String),
+    Tls(String, Arc<ServerConfig>),
+    Http(String, Arc<str>),
 }
 
 impl Drop for Answer {
@@ -122,10 +122,102 @@ impl Drop for Answer {
         self.challenges.current.rcu(|pending| {
             let mut pending = Pending::clone(pending);
             match &self.key {
-                Key::Tls(domain) => pending.tls.remove(domain).is_some(),
-                Key::Http(token) => pending.http.remove(token).is_some(),
-            };
+                Key::Tls(domain, own) => pending.tls.retain(|name, it| name != domain || !Arc::ptr_eq(it, own)),
+                Key::Http(token, own) => pending.http.retain(|name, it| name != token || !Arc::ptr_eq(it, own)),
+            }
             pending
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::server::{Accepted, Acceptor};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+    use super::*;
+
+    const PROOF: [u8; 32] = [7; 32];
+
+    /// What a client says first that wants to speak one of these protocols with `name`.
+    fn hello(name: &str, protocols: &[&[u8]]) -> Accepted {
+        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let mut client = ClientConnection::new(Arc::new(config), name.to_owned().try_into().unwrap()).unwrap();
+        let mut said = Vec::new();
+        client.write_tls(&mut said).unwrap();
+        let (mut acceptor, mut said) = (Acceptor::default(), said.as_slice());
+        while !said.is_empty() {
+            acceptor.read_tls(&mut said).unwrap();
+        }
+        acceptor.accept().ok().flatten().unwrap()
+    }
+
+    #[test]
+    fn the_question_alone_is_answered_within_tls() {
+        let challenges = Arc::new(Challenges::default());
+        let is_answered = |name, protocols: &[&[u8]]| challenges.tls(&hello(name, protocols).client_hello()).is_some();
+        assert!(!challenges.has_tls() && !is_answered("shop.example", &[ACME_TLS]));
+
+        let answer = challenges.answer_tls("shop.example", &PROOF).unwrap();
+
+        assert!(challenges.has_tls());
+        assert!(is_answered("shop.example", &[ACME_TLS]) && is_answered("SHOP.example", &[ACME_TLS]));
+        for (name, protocols) in [
+            ("www.shop.example", &[ACME_TLS][..]),
+            ("192.0.2.1", &[ACME_TLS]),
+            ("shop.example", &[]),
+            ("shop.example", &[b"h2"]),
+            ("shop.example", &[b"h2", ACME_TLS]),
+            ("shop.example", &[ACME_TLS, b"h2"]),
+        ] {
+            assert!(!is_answered(name, protocols), "{name} {protocols:?}");
+        }
+        drop(answer);
+        assert!(!challenges.has_tls() && !is_answered("shop.example", &[ACME_TLS]));
+    }
+
+    #[test]
+    fn the_token_alone_is_answered_over_http() {
+        let challenges = Arc::new(Challenges::default());
+        let answered = |path: &str| challenges.http(path).map(|proof| proof.to_string());
+
+        let answer = challenges.answer_http("token", "token.thumb");
+
+        let path = "/.well-known/acme-challenge/token";
+        assert_eq!(answered(path).as_deref(), Some("token.thumb"));
+        for other in ["", "/", "/token", "/.well-known/acme-challenge/"] {
+            assert_eq!(answered(other), None, "{other}");
+        }
+        for more in ["tokens", "toke", "token/", "/token", "TOKEN"] {
+            assert_eq!(answered(&format!("{WELL_KNOWN}{more}")), None, "{more}");
+        }
+        drop(answer);
+        assert_eq!(answered(path), None);
+    }
+
+    #[test]
+    fn an_answer_takes_none_away_but_itself() {
+        let challenges = Arc::new(Challenges::default());
+        let first = challenges.answer_tls("shop.example", &PROOF).unwrap();
+        let second = challenges.answer_tls("shop.example", &PROOF).unwrap();
+        drop(first);
+        assert!(challenges.has_tls(), "the second order is still under way");
+        drop(second);
+        assert!(!challenges.has_tls());
+
+        let first = challenges.answer_http("token", "one");
+        let second = challenges.answer_http("token", "two");
+        drop(first);
+        assert_eq!(
+            challenges.http("/.well-known/acme-challenge/token").as_deref(),
+            Some("two")
+        );
+        drop(second);
+        assert_eq!(challenges.http("/.well-known/acme-challenge/token"), None);
     }
 }

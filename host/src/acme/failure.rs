@@ -11,8 +11,18 @@ pub(super) struct Failure {
     why: String,
     /// What the authority calls it, where it has refused something: `urn:ietf:params:acme:error:rateLimited`.
     kind: Option<String>,
-    /// Whether the authority has said no, rather than nothing: it counts how often it has to.
-    pub(super) is_refusal: bool,
+    pub(super) cost: Cost,
+}
+
+/// What a failure costs with the authority, which counts some things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cost {
+    /// It has not answered, or was never asked.
+    Nothing,
+    /// It has said no.
+    Refusal,
+    /// It has issued a certificate, of which there are few in a week for the same domains.
+    Certificate,
 }
 
 impl Failure {
@@ -21,14 +31,22 @@ impl Failure {
         Failure {
             why: why.into(),
             kind: None,
-            is_refusal: false,
+            cost: Cost::Nothing,
         }
     }
 
     /// The authority's answer.
     pub(super) fn refused(why: impl Into<String>) -> Failure {
         Failure {
-            is_refusal: true,
+            cost: Cost::Refusal,
+            ..Failure::here(why)
+        }
+    }
+
+    /// A certificate was issued that is of no use. The next one will hardly be better.
+    pub(super) fn in_vain(why: impl Into<String>) -> Failure {
+        Failure {
+            cost: Cost::Certificate,
             ..Failure::here(why)
         }
     }
@@ -82,11 +100,12 @@ mod tests {
             subproblems: Vec::new(),
         };
         let refused = Failure::from(Error::Api(problem));
-        assert!(refused.is_refusal && refused.is("rateLimited") && !refused.is("malformed"));
+        assert_eq!(refused.cost, Cost::Refusal);
+        assert!(refused.is("rateLimited") && !refused.is("malformed"));
         assert!(refused.to_string().contains("too many"), "{refused}");
 
         let silent = Failure::from(Error::Other("connection refused".into()));
-        assert!(!silent.is_refusal);
+        assert_eq!(silent.cost, Cost::Nothing);
         assert_eq!(silent.to_string(), "connection refused");
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use instant_acme::CertificateIdentifier;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::account::{account, created};
 use super::authority::Advice;
 use super::certificate::AcmeCertificate;
 use super::challenges::Challenges;
-use super::failure::Failure;
+use super::failure::{Cost, Failure};
 use super::order::{Delivered, order};
 use super::renewal::Renewal;
 use super::store::Store;
@@ -48,9 +48,12 @@ impl Keeper {
         let mut before = std::mem::take(&mut self.tasks);
         for certificate in certificates {
             let key = Arc::as_ptr(certificate).addr();
-            let task = before.remove(&key).unwrap_or_else(|| {
-                let keeping = Keeping::new(certificate.clone(), challenges.clone(), &self.metrics);
-                tokio::spawn(keeping.keep()).abort_handle()
+            let known = before.remove(&key).filter(|task| !task.is_finished());
+            let task = known.unwrap_or_else(|| {
+                let (certificate, challenges) = (certificate.clone(), challenges.clone());
+                let (metrics, pause) = (self.metrics.clone(), certificate.settings.retry_longest);
+                let keep = move || Keeping::new(certificate.clone(), challenges.clone(), &metrics).keep();
+                tokio::spawn(for_ever(pause, keep)).abort_handle()
             });
             self.tasks.insert(key, task);
         }
@@ -70,6 +73,18 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Begins again, after a pause, what should never have ended. Ends it when dropped.
+async fn for_ever<T: Future<Output = ()> + Send + 'static>(pause: Duration, begin: impl Fn() -> T) {
+    loop {
+        let mut task = JoinSet::new();
+        task.spawn(begin());
+        if let Some(Err(error)) = task.join_next().await {
+            tracing::error!(%error, again = seconds(pause), "nobody looked after a certificate any more: a bug");
+        }
+        sleep(pause).await;
     }
 }
 
@@ -174,9 +189,9 @@ impl Keeping {
         let Delivered { chain, key } = delivered.await.map_err(late)??;
         let domains = &certificate.settings.domains;
         let issued = Certificate::from_pem(chain.as_bytes(), key.as_bytes())
-            .map_err(|error| Failure::refused(format!("what was issued cannot be used: {error}")))?;
+            .map_err(|error| Failure::in_vain(format!("what was issued cannot be used: {error}")))?;
         if !domains.iter().all(|domain| issued.covers(domain)) {
-            return Err(Failure::refused("what was issued is for other domains"));
+            return Err(Failure::in_vain("what was issued is for other domains"));
         }
         let (names, until) = (domains.join(", "), date(issued.not_after()));
         if let Err(error) = self.store.keep_certificate(domains, &chain, &key) {
@@ -188,7 +203,7 @@ impl Keeping {
         tracing::info!(domains = names, until, "certificate obtained");
         if self.until_due().await.is_zero() {
             // Or it would be ordered again at once, and again.
-            return Err(Failure::here(
+            return Err(Failure::in_vain(
                 "what was issued is due again already: is this machine's clock right?",
             ));
         }
@@ -250,14 +265,19 @@ impl Pauses {
         }
     }
 
-    /// Not before the authority wants to be asked again. Each is twice the one before; between a half and all of it is taken, so that many gateways do not come back at once.
+    /// Not before the authority wants to be asked again. Each is twice the one before; between a half and all of it is
+    /// taken, so that many gateways do not come back at once. What cost a certificate is followed by the longest.
     fn after(&mut self, failure: &Failure, not_before: Option<Instant>) -> Duration {
-        let next = match failure.is_refusal {
-            true => &mut self.after_refusal,
-            false => &mut self.after_silence,
+        let next = match failure.cost {
+            Cost::Nothing => Some(&mut self.after_silence),
+            Cost::Refusal => Some(&mut self.after_refusal),
+            Cost::Certificate => None,
         };
-        let pause = next.mul_f64(0.5 + fastrand::f64() / 2.0);
-        *next = (*next * 2).min(self.longest);
+        let pause = next.map_or(self.longest, |next| {
+            let pause = next.mul_f64(0.5 + fastrand::f64() / 2.0);
+            *next = (*next * 2).min(self.longest);
+            pause
+        });
         let asked_for = not_before.map(|at| at.saturating_duration_since(Instant::now()));
         pause.max(asked_for.unwrap_or_default())
     }
@@ -292,8 +312,29 @@ mod tests {
             let expected = f64::from(expected);
             assert!((expected / 2.0..=expected).contains(&pause), "{pause} of {expected}");
         }
+        let vain = pauses.after(&Failure::in_vain("due again"), None);
+        assert_eq!(vain, Duration::from_secs(600), "at once: a week has few certificates");
         let silence = pauses.after(&Failure::here("no answer"), None);
         assert!(silence <= AFTER_SILENCE, "{silence:?}");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_is_begun_again() {
+        let (begun, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let begin = move || {
+            let begun = begun.clone();
+            async move {
+                begun.send(()).unwrap();
+                panic!("on purpose");
+            }
+        };
+        let task = tokio::spawn(for_ever(Duration::from_millis(1), begin));
+        for _ in 0..3 {
+            assert!(seen.recv().await.is_some());
+        }
+        task.abort();
+        // And what it has begun ends with it.
+        while seen.recv().await.is_some() {}
     }
 
     #[test]

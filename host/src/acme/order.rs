@@ -76,8 +76,8 @@ async fn prove(settings: &Acme, order: &mut Order, challenges: &Arc<Challenges>)
         let domain = challenge.identifier().to_string();
         let proof = challenge.key_authorization();
         answers.push(match settings.challenge {
-            AcmeChallenge::TlsAlpn01 => challenges.answer_tls(&domain, &proof)?,
-            AcmeChallenge::Http01 => challenges.answer_http(&challenge.token, &proof),
+            AcmeChallenge::TlsAlpn01 => challenges.answer_tls(&domain, proof.digest().as_ref())?,
+            AcmeChallenge::Http01 => challenges.answer_http(&challenge.token, proof.as_str()),
         });
         challenge.set_ready().await?;
     }
