@@ -423,10 +423,20 @@ mod tests {
             }
         }
 
+        // The same as the fuzz target `path`, for everybody.
         #[test]
-        fn no_text_panics(raw in "\\PC*", rules in any_rules()) {
-            let _ = normalise(&raw, &rules);
+        fn no_text_panics_or_hides_a_dot_segment(
+            raw in prop_oneof!["\\PC*", "/(\\.|\\.\\.|/|;|%|%2|[%a-f0-9]{3}|%2e|%2F|%5c|%3b|\\\\|[ -~]|\\PC){0,16}"],
+            rules in any_rules(),
+        ) {
             let _ = normalise_literal(&raw);
+            if let Ok(normal) = normalise(&raw, &rules) {
+                prop_assert!(normal.bytes().all(|byte| byte.is_ascii_graphic()), "{normal:?}");
+                // Not even for a server that decodes slashes, or that cuts segments at a semicolon.
+                let decoded = normal.replace("%2F", "/").replace("%5C", "/").replace("%3B", ";");
+                let dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+                prop_assert!(!decoded.split('/').any(dots), "{raw:?} hides a dot segment in {normal:?}");
+            }
         }
     }
 }

@@ -285,6 +285,7 @@ impl Heads {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -441,5 +442,53 @@ mod tests {
         frames.received(&frame(kind::PING, 0, 0, &[0; 8]).repeat(100_000));
         frames.received(&frame(kind::CONTINUATION, 0, 1, b"small").repeat(1000));
         assert_eq!(frames.flood(), None);
+    }
+
+    /// What comes of these bytes, handed over in parts of this size.
+    fn followed(received: &[u8], sent: &[u8], size: usize) -> (Option<Flood>, bool, Option<[u8; 17]>) {
+        let mut frames = Frames::new(&Http2Limits::default());
+        received.chunks(size).for_each(|part| frames.received(part));
+        let in_head = frames.in_head();
+        sent.chunks(size).for_each(|part| frames.sent(part));
+        (frames.flood(), in_head, frames.last_word())
+    }
+
+    /// Frames of any kind, known or not, and so often that some of them are a flood.
+    fn any_frames() -> impl Strategy<Value = Vec<u8>> {
+        let payload = prop::collection::vec(any::<u8>(), 0..20);
+        let one = (
+            0..12_u8,
+            any::<u8>(),
+            0..6_u32,
+            payload,
+            prop_oneof![1..4_usize, Just(500)],
+        );
+        let repeated =
+            one.prop_map(|(kind, flags, stream, payload, times)| frame(kind, flags, stream, &payload).repeat(times));
+        prop::collection::vec(repeated, 0..8).prop_map(|frames| frames.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        // The same as the fuzz target `frames`, for everybody.
+        #[test]
+        fn no_bytes_panic_and_all_parts_are_judged_alike(
+            received in prop::collection::vec(any::<u8>(), 0..400),
+            sent in prop::collection::vec(any::<u8>(), 0..400),
+            size in 1..256_usize,
+        ) {
+            prop_assert_eq!(followed(&received, &sent, size), followed(&received, &sent, usize::MAX));
+        }
+
+        #[test]
+        fn no_frames_panic_and_all_parts_are_judged_alike(
+            received in any_frames(),
+            sent in any_frames(),
+            size in 1..256_usize,
+        ) {
+            let received = [&[b'x'; PREFACE], &received[..]].concat();
+            prop_assert_eq!(followed(&received, &sent, size), followed(&received, &sent, usize::MAX));
+        }
     }
 }
