@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use portcullis_tests::{Folder, Gateway, Process, Upstream, WebSocket, eventually, full, has_program};
+use portcullis_tests::{
+    Folder, Gateway, Process, Secured, TlsClient, Upstream, WebSocket, eventually, full, has_program,
+};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -239,9 +241,33 @@ async fn it_lives_through_reloads_and_ends_with_draining() {
     assert_eq!(gateway.outcome("/").await, "drained");
 }
 
+#[tokio::test]
+async fn over_tls_it_is_the_same() {
+    let upstream = Upstream::websockets(WebSocket::echo).await;
+    let secured = Secured::start(&["localhost"], "", &Gateway::proxying_configuration(&upstream)).await;
+    let client = TlsClient::trusting(&secured.authority);
+    let stream = client.connect(secured.gateway.secure_address(), "localhost").await;
+
+    let opened = WebSocket::over(stream.expect("a TLS session"), "wss://localhost/chat", &[]).await;
+
+    let (mut socket, _) = opened.expect("an open one");
+    assert_eq!(upstream.last_header("x-forwarded-proto"), "https");
+    for number in 0..100 {
+        socket.send(format!("message {number}")).await;
+        assert_eq!(socket.text().await, format!("message {number}"));
+    }
+    let large: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+    socket.send(large.clone()).await;
+    assert!(socket.next().await.expect("a message").into_data() == large);
+    socket.close(1000, "").await;
+    drop(socket);
+    let line = secured.gateway.logged(|line| line["path"] == "/chat").await;
+    assert_eq!(line["status"], 101);
+}
+
 const PAGE: &str = r#"<!doctype html><title>echo</title><script>
 const report = (text) => fetch('/report', { method: 'POST', body: text });
-const socket = new WebSocket('ws://' + location.host + '/ws');
+const socket = new WebSocket(location.origin.replace('http', 'ws') + '/ws');
 const got = [];
 socket.onopen = () => { for (let n = 0; n < 100; n++) socket.send('message ' + n); };
 socket.onmessage = (event) => { if (got.push(event.data) == 100) socket.close(4000, 'done'); };
@@ -249,12 +275,9 @@ socket.onclose = (event) => report(got.length + ' ' + got[99] + ' ' + event.code
 socket.onerror = () => report('error');
 </script>"#;
 
-#[tokio::test]
-async fn a_browser_talks_to_the_upstream() {
-    if !has_program("chromium") {
-        return;
-    }
-    let (sender, mut reports) = mpsc::unbounded_channel();
+/// An upstream with a page that talks to it, and what the page reports.
+async fn with_page() -> (Upstream, mpsc::UnboundedReceiver<String>) {
+    let (sender, reports) = mpsc::unbounded_channel();
     let upstream = Upstream::with(move |request: http::Request<hyper::body::Incoming>| {
         let sender = sender.clone();
         async move {
@@ -275,14 +298,42 @@ async fn a_browser_talks_to_the_upstream() {
         }
     })
     .await;
-    let gateway = Gateway::proxying(&upstream).await;
+    (upstream, reports)
+}
+
+/// What the page reports, opened in a browser.
+async fn browsed(url: &str, arguments: &[String], mut reports: mpsc::UnboundedReceiver<String>) -> String {
     let profile = Folder::new();
-
-    let _browser = Process::browser(&format!("http://{}/", gateway.address()), profile.path());
+    let _browser = Process::browser_with(arguments, url, profile.path());
     let report = tokio::time::timeout(Duration::from_secs(60), reports.recv()).await;
+    report.expect("a browser that starts").expect("a report")
+}
 
-    assert_eq!(
-        report.expect("a browser that starts").as_deref(),
-        Some("100 message 99 4000 true")
-    );
+#[tokio::test]
+async fn a_browser_talks_to_the_upstream() {
+    if !has_program("chromium") {
+        return;
+    }
+    let (upstream, reports) = with_page().await;
+    let gateway = Gateway::proxying(&upstream).await;
+
+    let report = browsed(&format!("http://{}/", gateway.address()), &[], reports).await;
+
+    assert_eq!(report, "100 message 99 4000 true");
+}
+
+#[tokio::test]
+async fn a_browser_talks_over_tls() {
+    if !has_program("chromium") {
+        return;
+    }
+    let (upstream, reports) = with_page().await;
+    let secured = Secured::start(&["localhost"], "", &Gateway::proxying_configuration(&upstream)).await;
+    let url = format!("https://localhost:{}/", secured.gateway.secure_address().port());
+
+    let report = browsed(&url, &["--ignore-certificate-errors".to_owned()], reports).await;
+
+    assert_eq!(report, "100 message 99 4000 true");
+    let socket = secured.gateway.logged(|line| line["path"] == "/ws").await;
+    assert_eq!(socket["outcome"], "upgraded");
 }
