@@ -29,6 +29,27 @@ async fn an_answer_may_come_before_the_request_has_ended() {
 }
 
 #[tokio::test]
+async fn an_answer_comes_through_though_its_target_reads_nothing_and_closes() {
+    let upstream = Upstream::raw(|mut socket| async move {
+        socket.read_head().await;
+        socket
+            .send("HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno")
+            .await;
+        // And so, with unread bytes: the connection is reset while the gateway still writes to it.
+    })
+    .await;
+    let gateway = Gateway::proxying(&upstream).await;
+    let body = Bytes::from(vec![b'x'; 100_000]);
+
+    for number in 0..400 {
+        let response = gateway.request("POST", "/").body(body.clone()).send().await;
+
+        let answer = (response.status(), response.text());
+        assert_eq!(answer, (413, "no".to_owned()), "upload {number}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_before_the_answer_frees_the_upstream() {
     let upstream = Upstream::with(|_| std::future::pending()).await;
     let gateway = Gateway::proxying(&upstream).await;

@@ -5,7 +5,7 @@
 //! value.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -72,6 +72,9 @@ fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
 
 /// The socket of an HTTP/1 connection to a target, with the head that went out by it last, and the answers that came before
 /// the final one.
+///
+/// A target may answer without reading the request, and close. Then writing fails while its answer is still there to be read,
+/// and the protocol, which would give up at the first error, hears nothing of it: reading tells the end, after the answer.
 pub(crate) struct TargetIo<S> {
     pub(crate) socket: S,
     pub(crate) head: Rc<LastHead>,
@@ -99,13 +102,13 @@ impl<S: Write + Unpin> Write for TargetIo<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let io = self.get_mut();
         io.head.offered(buf);
-        Pin::new(&mut io.socket).poll_write(cx, buf)
+        unless_closed(Pin::new(&mut io.socket).poll_write(cx, buf), || buf.len())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         // The protocol asks for this once all that it had to write has been taken.
-        ready!(Pin::new(&mut io.socket).poll_flush(cx))?;
+        ready!(unless_closed(Pin::new(&mut io.socket).poll_flush(cx), || ()))?;
         io.head.unflushed.set(false);
         Poll::Ready(Ok(()))
     }
@@ -126,13 +129,101 @@ impl<S: Write + Unpin> Write for TargetIo<S> {
         let io = self.get_mut();
         // A head comes before its body, in a piece of its own.
         io.head.offered(bufs.first().map_or(&[][..], |first| first));
-        Pin::new(&mut io.socket).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut io.socket).poll_write_vectored(cx, bufs);
+        unless_closed(written, || bufs.iter().map(|buf| buf.len()).sum())
+    }
+}
+
+/// What writing came to. Where the target reads no more, all of it counts as written: reading tells the end.
+#[inline]
+fn unless_closed<T>(written: Poll<io::Result<T>>, all: impl FnOnce() -> T) -> Poll<io::Result<T>> {
+    match written {
+        Poll::Ready(Err(error)) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+            Poll::Ready(Ok(all()))
+        }
+        written => written,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full};
+    use hyper::client::conn::http1;
+
     use super::*;
+
+    /// The socket of a target that reads nothing: a write fails first, and only then is its answer there, and the end.
+    struct Deaf {
+        refused: bool,
+        answer: Option<&'static [u8]>,
+    }
+
+    impl Read for Deaf {
+        fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+            if !self.refused {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            buf.put_slice(self.get_mut().answer.take().unwrap_or_default());
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Write for Deaf {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            self.get_mut().refused = true;
+            Poll::Ready(Err(ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What a request gets from a target that reads nothing of it and says this.
+    async fn unread(answer: &'static [u8]) -> hyper::Result<(u16, Bytes)> {
+        let io = TargetIo {
+            socket: Deaf {
+                refused: false,
+                answer: Some(answer),
+            },
+            head: Rc::default(),
+            interim: Rc::default(),
+        };
+        let (mut sender, connection) = http1::handshake(io).await?;
+        let request = http::Request::post("/")
+            .body(Full::new(Bytes::from_static(b"unread")))
+            .unwrap();
+        let answered = async {
+            let response = sender.send_request(request).await?;
+            Ok((
+                response.status().as_u16(),
+                response.into_body().collect().await?.to_bytes(),
+            ))
+        };
+        let both = async { tokio::join!(answered, connection).0 };
+        tokio::time::timeout(Duration::from_secs(5), both)
+            .await
+            .expect("the connection ends")
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_though_writing_failed_before() {
+        let answer = unread(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno").await;
+        assert_eq!(answer.unwrap(), (413, Bytes::from_static(b"no")));
+    }
+
+    #[tokio::test]
+    async fn where_writing_failed_and_there_is_no_answer_reading_tells_the_end() {
+        assert!(unread(b"").await.unwrap_err().is_incomplete_message());
+    }
 
     #[test]
     fn the_fields_of_a_head_come_back_as_they_were() {
