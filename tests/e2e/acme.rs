@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use portcullis_tests::{Authority, Gateway, Pebble, Request, eventually};
+use portcullis_tests::{Authority, Gateway, Pebble, Process, Request, Upstream, eventually};
 use serde_json::json;
 
 const HELLO: &str = "[[route]]\nmatch = '/'\nrespond = { body = 'hello' }\n";
@@ -279,12 +279,12 @@ async fn a_domain_that_is_added_leaves_the_others_their_certificate_until_there_
 
 #[tokio::test]
 async fn an_account_is_bound_to_one_that_is_there_already() {
-    let Some(pebble) = Pebble::new(&["shop.internal"]).await else {
+    let Some(pebble) = Pebble::new(&["shop.internal", "www.shop.internal"]).await else {
         return;
     };
     let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
     pebble.set("externalAccountBindingRequired", json!(true));
-    pebble.set("externalAccountMACKeys", json!({ "kid-1": key }));
+    pebble.set("externalAccountMACKeys", json!({ "kid-1": key, "kid-2": key }));
     pebble.run().await;
     let bound = format!("{SHOP}\nexternal_account = {{ key_id = 'kid-1', key = '${{env:EAB_KEY}}' }}");
     let start = async |key: &str| {
@@ -299,7 +299,75 @@ async fn an_account_is_bound_to_one_that_is_there_already() {
     let gateway = start(key).await;
 
     obtained(&pebble, "shop.internal").await;
+    let accounts = pebble.accounts();
+    let other = bound
+        .replace("kid-1", "kid-2")
+        .replace("shop.internal", "www.shop.internal");
+    gateway.reload_with(pebble.configuration(&other, HELLO)).await;
+    obtained(&pebble, "www.shop.internal").await;
+    assert_eq!(
+        pebble.accounts(),
+        accounts + 1,
+        "another external account is another account"
+    );
     assert!(!gateway.log().contains(key));
+}
+
+#[tokio::test]
+async fn an_authority_is_told_another_contact_with_the_next_order() {
+    let Some(pebble) = Pebble::start(&["shop.internal", "www.shop.internal"]).await else {
+        return;
+    };
+    let configuration = |domain, contact| {
+        let acme = format!("domains = '{domain}'\ncontact = '{contact}'");
+        pebble.configuration(&acme, HELLO)
+    };
+    let gateway = Gateway::start(configuration("shop.internal", "ops@shop.internal")).await;
+    obtained(&pebble, "shop.internal").await;
+    let told = || pebble.log().matches("POST /my-account/").count();
+    assert_eq!(told(), 0);
+
+    gateway
+        .reload_with(configuration("www.shop.internal", "web@shop.internal"))
+        .await;
+    obtained(&pebble, "www.shop.internal").await;
+
+    assert_eq!((told(), pebble.accounts()), (1, 1));
+    gateway.log_line(&["was told another contact"]).await;
+}
+
+#[tokio::test]
+async fn an_order_whose_certificate_did_not_come_is_gone_on_with() {
+    let Some(pebble) = Pebble::start(&["shop.internal"]).await else {
+        return;
+    };
+    let configuration = pebble.configuration(SHOP, HELLO);
+    let gateway = Gateway::start(&configuration).await;
+    let stored = |extension: &str| {
+        let mut files = pebble.stored().into_iter();
+        files.find(|file| file.extension().is_some_and(|own| own == extension))
+    };
+    // It is there from before the certificate is asked for until it has come.
+    let mut order = None;
+    eventually("the order is kept", async || {
+        order = stored("order").and_then(|file| Some((std::fs::read(&file).ok()?, file)));
+        order.is_some()
+    })
+    .await;
+    let (bytes, file) = order.expect("an order");
+    obtained(&pebble, "shop.internal").await;
+    assert_eq!(gateway.stop().await, 0);
+    assert_eq!(stored("order"), None);
+
+    // As if the gateway had ended before.
+    std::fs::write(file, bytes).expect("a file");
+    std::fs::remove_file(stored("pem").expect("a certificate")).expect("a file");
+    let again = Gateway::start(&configuration).await;
+
+    obtained(&pebble, "shop.internal").await;
+    again.log_line(&["going on with an order of before"]).await;
+    assert_eq!((pebble.orders(), orders(&again, "ok").await), (1, 1.0));
+    assert_eq!(stored("order"), None);
 }
 
 #[tokio::test]
@@ -364,4 +432,37 @@ async fn a_store_that_cannot_be_written_to_is_refused_at_the_start_with_its_plac
     );
     // `check` makes no folders, so it does not know.
     assert_eq!(Gateway::checked(&text).code, 0);
+}
+
+#[tokio::test]
+async fn who_takes_over_orders_once_the_other_gateway_has_let_go() {
+    // Nobody is at the authority's address: an order fails as soon as it is begun, and says so.
+    let Some(pebble) = Pebble::new(&["shop.internal"]).await else {
+        return;
+    };
+    let server = format!("{HELLO}[server]\nhandover = 'handover.sock'\n");
+    // An upstream that nobody knows to be well or not: who takes over is not ready for a second.
+    let upstream = Upstream::raw(async |_| std::future::pending().await).await;
+    let undecided = format!(
+        "{server}timeouts.ready = '1s'\n[upstream.undecided]\ntargets = ['{upstream}']\n\
+         health = {{ path = '/', every = '60s', timeout = '60s' }}\n[[route]]\nmatch = '/undecided'\nto = 'undecided'\n"
+    );
+    let folder = portcullis_tests::Folder::new();
+    let slow = folder.write(
+        "slow.toml",
+        format!("version = 1\n{}", pebble.configuration(SHOP, &undecided)),
+    );
+    let _first = Gateway::start_in(folder, pebble.configuration(SHOP, &server), &[]).await;
+
+    let parent = slow.parent().expect("a folder");
+    let second = Process::start(["run".as_ref(), "-c".as_ref(), slow.as_os_str()], &[], parent);
+
+    let at = |words: &str| second.stderr().iter().position(|line| line.contains(words));
+    eventually("it orders", async || at("no certificate was obtained").is_some()).await;
+    let ready = second.stderr().iter().position(|line| line.ends_with(" ready"));
+    assert!(
+        ready.is_some() && ready < at("no certificate was obtained"),
+        "{}",
+        second.stderr().join("\n")
+    );
 }

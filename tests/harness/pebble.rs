@@ -83,8 +83,13 @@ impl Pebble {
             .arg("-config")
             .arg(file)
             .args(["-dnsserver", &self.dns.to_string()])
-            // It would wait for up to 15 seconds before it validates, and find domains validated already.
-            .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_AUTHZREUSE", "0")]);
+            // It would wait for up to 15 seconds before it validates, find domains validated already, and have some
+            // requests, which are counted, made again for the sake of it.
+            .envs([
+                ("PEBBLE_VA_NOSLEEP", "1"),
+                ("PEBBLE_AUTHZREUSE", "0"),
+                ("PEBBLE_WFE_NONCEREJECT", "0"),
+            ]);
         *self.running.lock().expect("pebble") = Some(Process::of(command));
         eventually("pebble runs", async || self.log().contains("ACME directory available")).await;
     }

@@ -8,7 +8,7 @@ use instant_acme::CertificateIdentifier;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::account::{account, created};
+use super::account::Holder;
 use super::authority::Advice;
 use super::certificate::AcmeCertificate;
 use super::challenges::Challenges;
@@ -94,6 +94,7 @@ struct Keeping {
     store: Store,
     challenges: Arc<Challenges>,
     advice: Advice,
+    holder: Holder,
     /// When the store's file was written that was looked at last.
     seen: Option<SystemTime>,
     renewal: Option<Renewal>,
@@ -113,6 +114,7 @@ impl Keeping {
         Keeping {
             store: Store::of(&certificate.settings),
             advice: Advice::default(),
+            holder: Holder::default(),
             seen: None,
             renewal: None,
             is_failing: false,
@@ -186,17 +188,15 @@ impl Keeping {
             .filter(|_| !self.is_failing);
         let delivered = timeout(LONGEST_ORDER, self.ordered(replaced));
         let late = |_| Failure::here(format!("not within {} s", LONGEST_ORDER.as_secs()));
-        let Delivered { chain, key } = delivered.await.map_err(late)??;
+        let delivered = delivered.await.map_err(late)??;
         let domains = &certificate.settings.domains;
-        let issued = Certificate::from_pem(chain.as_bytes(), key.as_bytes())
-            .map_err(|error| Failure::in_vain(format!("what was issued cannot be used: {error}")))?;
-        if !domains.iter().all(|domain| issued.covers(domain)) {
-            return Err(Failure::in_vain("what was issued is for other domains"));
-        }
+        let issued = usable(&delivered, domains).inspect_err(|_| self.store.forget_order(domains))?;
         let (names, until) = (domains.join(", "), date(issued.not_after()));
+        let Delivered { chain, key } = delivered;
         if let Err(error) = self.store.keep_certificate(domains, &chain, &key) {
             tracing::error!(domains = names, %error, "a certificate was obtained, but cannot be kept for the next start");
         }
+        self.store.forget_order(domains);
         self.seen = self.store.certificate_changed(domains);
         certificate.shown.replace(Arc::new(issued));
         self.obtained.add(1);
@@ -210,13 +210,13 @@ impl Keeping {
         Ok(())
     }
 
-    async fn ordered(&self, replaced: Option<CertificateIdentifier<'_>>) -> Result<Delivered, Failure> {
-        let settings = &self.certificate.settings;
-        let known = account(&settings.authority, &self.store, &self.advice).await?;
-        match order(settings, &known, &self.challenges, replaced.clone()).await {
+    async fn ordered(&mut self, replaced: Option<CertificateIdentifier<'_>>) -> Result<Delivered, Failure> {
+        let (settings, store) = (&self.certificate.settings, &self.store);
+        let known = self.holder.account(&settings.authority, store, &self.advice).await?;
+        match order(settings, &known, store, &self.challenges, replaced.clone()).await {
             Err(failure) if failure.is("accountDoesNotExist") => {
-                let account = created(&settings.authority, &self.store, &self.advice).await?;
-                order(settings, &account, &self.challenges, replaced).await
+                let account = self.holder.created(&settings.authority, store, &self.advice).await?;
+                order(settings, &account, store, &self.challenges, replaced).await
             }
             ordered => ordered,
         }
@@ -242,6 +242,16 @@ impl Keeping {
             tracing::info!(domains, until, "certificate taken from the store");
             shown.replace(Arc::new(found));
         }
+    }
+}
+
+/// What was delivered, if clients can be shown it for these domains.
+fn usable(delivered: &Delivered, domains: &[String]) -> Result<Certificate, Failure> {
+    let issued = Certificate::from_pem(delivered.chain.as_bytes(), delivered.key.as_bytes())
+        .map_err(|error| Failure::in_vain(format!("what was issued cannot be used: {error}")))?;
+    match domains.iter().all(|domain| issued.covers(domain)) {
+        true => Ok(issued),
+        false => Err(Failure::in_vain("what was issued is for other domains")),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use instant_acme::AccountCredentials;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
@@ -20,9 +21,29 @@ use crate::tls::Certificate;
 #[derive(Debug)]
 pub(super) struct Store {
     folder: PathBuf,
+    /// The name of the account's file.
+    account: String,
 }
 
-const ACCOUNT: &str = "account.json";
+/// An account, and what the authority was told of how to reach its holder.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptAccount {
+    #[serde(flatten)]
+    pub(super) credentials: AccountCredentials,
+    #[serde(default)]
+    pub(super) contact: Vec<String>,
+}
+
+/// An order whose certificate may have been issued, and the certificate's key in PEM.
+#[derive(Serialize, Deserialize)]
+pub(super) struct FinalizedOrder {
+    pub(super) url: String,
+    pub(super) key: String,
+}
+
+/// An order that was finalized longer ago is of no use.
+const LONGEST_KEPT: Duration = Duration::from_hours(24);
+
 const LOCK: &str = "lock";
 
 /// How often it is seen whether another order has ended.
@@ -45,7 +66,13 @@ impl Store {
             }
         };
         let name: String = host.chars().map(fine).collect();
+        // An account that is bound to another one is another one.
+        let account = match &settings.authority.external_account {
+            None => "account.json".to_owned(),
+            Some(external) => format!("account-{}.json", short_digest(&external.key_id)),
+        };
         Store {
+            account,
             folder: settings
                 .store
                 .folder
@@ -107,17 +134,45 @@ impl Store {
     /// Keeps a certificate, with the chain to its issuer, and its key.
     pub(super) fn keep_certificate(&self, domains: &[String], chain: &str, key: &str) -> io::Result<()> {
         let path = self.certificate_path(domains);
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.write(&name, format!("{}\n{}\n", key.trim_end(), chain.trim_end()).as_bytes())
+        self.write(&path, format!("{}\n{}\n", key.trim_end(), chain.trim_end()).as_bytes())
+    }
+
+    /// The order for these domains that was finalized not long ago, where its certificate was not kept.
+    pub(super) fn order(&self, domains: &[String]) -> Option<FinalizedOrder> {
+        let path = self.order_path(domains);
+        let written = fs::metadata(&path).and_then(|about| about.modified()).ok()?;
+        if written.elapsed().is_ok_and(|age| age > LONGEST_KEPT) {
+            self.forget_order(domains);
+            return None;
+        }
+        serde_json::from_slice(&fs::read(&path).ok()?).ok()
+    }
+
+    /// Keeps an order that is to be finalized.
+    pub(super) fn keep_order(&self, domains: &[String], order: &FinalizedOrder) -> io::Result<()> {
+        self.write(&self.order_path(domains), &serde_json::to_vec(order)?)
+    }
+
+    /// There is a certificate from it, or will never be.
+    pub(super) fn forget_order(&self, domains: &[String]) {
+        let _ = fs::remove_file(self.order_path(domains));
+    }
+
+    fn order_path(&self, domains: &[String]) -> PathBuf {
+        self.certificate_path(domains).with_extension("order")
     }
 
     /// The account that was kept last.
-    pub(super) fn account(&self) -> io::Result<Option<AccountCredentials>> {
-        match fs::read(self.folder.join(ACCOUNT)) {
+    pub(super) fn account(&self) -> io::Result<Option<KeptAccount>> {
+        let path = self.folder.join(&self.account);
+        match fs::read(&path) {
             Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|_| {
                 // The text of serde's error may quote the key.
-                let path = self.folder.join(ACCOUNT).display().to_string();
-                io::Error::other(format!("`{path}` is damaged; without it there will be a new account"))
+                let text = format!(
+                    "`{}` is damaged; without it there will be a new account",
+                    path.display()
+                );
+                io::Error::other(text)
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -125,8 +180,8 @@ impl Store {
     }
 
     /// Keeps an account's key and its URL.
-    pub(super) fn keep_account(&self, account: &AccountCredentials) -> io::Result<()> {
-        self.write(ACCOUNT, &serde_json::to_vec(account)?)
+    pub(super) fn keep_account(&self, account: &KeptAccount) -> io::Result<()> {
+        self.write(&self.folder.join(&self.account), &serde_json::to_vec(account)?)
     }
 
     /// Waits until no other order is under way in this store, of this gateway or of another one. The lock is let go when
@@ -166,9 +221,9 @@ impl Store {
             .join(format!("{first}-{}.pem", short_digest(&sorted.join(","))))
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let unfinished = self.unfinished(name);
-        let written = write_new(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, self.folder.join(name)));
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = self.unfinished(&path.file_name().unwrap_or_default().to_string_lossy());
+        let written = write_new(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, path));
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);
         }
@@ -208,6 +263,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store {
             folder: folder.path().join("made/by/need"),
+            account: "account.json".to_owned(),
         };
         store.prepare().unwrap();
         (folder, store)
@@ -257,9 +313,30 @@ mod tests {
         fs::write(store.certificate_path(&domains), "-----BEGIN CERTIFICATE-----\n").unwrap();
         assert!(store.certificate(&domains).is_none());
 
-        fs::write(store.folder.join(ACCOUNT), "{\"key_pkcs8\": \"c2VjcmV0\"").unwrap();
+        fs::write(store.folder.join(&store.account), "{\"key_pkcs8\": \"c2VjcmV0\"").unwrap();
         let error = store.account().err().unwrap().to_string();
         assert!(error.contains("is damaged") && !error.contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn an_order_is_kept_for_a_day() {
+        let (_folder, store) = store();
+        let domains = names(&["a.example"]);
+        let order = FinalizedOrder {
+            url: "https://ca.example/order/1".to_owned(),
+            key: "a key".to_owned(),
+        };
+        store.keep_order(&domains, &order).unwrap();
+        let path = store.order_path(&domains);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(store.order(&names(&["b.example"])).is_none());
+        let found = store.order(&domains).unwrap();
+        assert_eq!((found.url, found.key), (order.url, order.key));
+
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - LONGEST_KEPT - Duration::from_secs(1))
+            .unwrap();
+        assert!(store.order(&domains).is_none() && !path.exists());
     }
 
     #[tokio::test]

@@ -113,6 +113,9 @@ pub(crate) async fn serve(
         None => None,
     };
     let mut server = Server::start(gateway, &environment.metrics, &mut inherited).map_err(|error| machine(&error))?;
+    if predecessor.is_none() {
+        server.keep_certificates();
+    }
     for address in inherited.left() {
         tracing::warn!("this process was given a socket for {address}, where no listener is; nobody is served there");
     }
@@ -155,6 +158,7 @@ pub(crate) async fn serve(
                         break;
                     }
                     server.take_files();
+                    server.keep_certificates();
                 }
                 admin.set_ready(true);
                 tracing::info!("ready");

@@ -117,6 +117,8 @@ pub(crate) struct Server {
     threads: Vec<JoinHandle<()>>,
     tending: Tending,
     keeper: Keeper,
+    /// Not while another gateway still accepts connections from the same sockets.
+    keeps_certificates: bool,
 }
 
 /// An address where a running server listens.
@@ -200,6 +202,7 @@ impl Server {
             threads: Vec::new(),
             tending: Tending::start(metrics).map_err(StartError::Thread)?,
             keeper: Keeper::new(metrics),
+            keeps_certificates: false,
         };
         let current = server.current();
         server.tending.update(current.upstreams.clone());
@@ -212,9 +215,14 @@ impl Server {
             let thread = worker::start(index, server.shared.clone(), own, server.stage.subscribe());
             server.threads.push(thread.map_err(StartError::Thread)?);
         }
-        // From now on somebody answers.
-        server.keeper.update(&current.acme, &current.challenges);
         Ok(server)
+    }
+
+    /// Looks after certificates from now on: questions of their authorities come here, and to no other gateway.
+    pub(crate) fn keep_certificates(&mut self) {
+        self.keeps_certificates = true;
+        let current = self.current();
+        self.keeper.update(&current.acme, &current.challenges);
     }
 
     /// The listening sockets once more, for the gateway that follows.
@@ -257,7 +265,9 @@ impl Server {
         let gateway = Arc::new(gateway);
         self.shared.current.store(gateway.clone());
         self.shared.version.fetch_add(1, Ordering::Release);
-        self.keeper.update(&gateway.acme, &gateway.challenges);
+        if self.keeps_certificates {
+            self.keeper.update(&gateway.acme, &gateway.challenges);
+        }
     }
 
     /// Waits until it is known how the upstreams are doing, for a while: one that never answers must not keep the gateway from
