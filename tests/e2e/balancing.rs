@@ -149,7 +149,7 @@ async fn random_spreads_over_all() {
 async fn peak_ewma_avoids_the_slow_target() {
     let fast = Service::start().await;
     let slow = Upstream::with(|_| async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         http::Response::new(full(""))
     })
     .await;

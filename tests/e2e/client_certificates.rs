@@ -192,7 +192,7 @@ async fn a_certificate_that_has_expired_is_taken_no_more_in_sessions_and_connect
     let upstream = Upstream::echo().await;
     let (secured, clients) = asking("mode = 'required'", &upstream).await;
     let address = secured.gateway.secure_address();
-    let end = SystemTime::now() + Duration::from_secs(3);
+    let end = SystemTime::now() + Duration::from_secs(6);
     let short = clients.issue_with(&["alice.example"], |params| params.not_after = end.into());
     let client = TlsClient::showing(&secured.authority, &short);
     let mut kept = client.http1(address, "shop.example").await;

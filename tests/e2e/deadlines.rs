@@ -66,8 +66,8 @@ async fn tries_are_told_less_each_time() {
 #[tokio::test]
 async fn tries_end_with_the_deadline() {
     let upstream = Upstream::with(|_| std::future::pending()).await;
-    let settings = "try_timeout = '300ms'\nretry = { tries = 100, on = 'timeout', budget_least = 100 }";
-    let gateway = Gateway::before(&[&upstream], settings, "timeout = '800ms'").await;
+    let settings = "try_timeout = '600ms'\nretry = { tries = 100, on = 'timeout', budget_least = 100 }";
+    let gateway = Gateway::before(&[&upstream], settings, "timeout = '1500ms'").await;
     let begin = Instant::now();
 
     let response = gateway.get("/").await;
@@ -75,7 +75,7 @@ async fn tries_end_with_the_deadline() {
     assert_eq!(response.status(), 504);
     let requests = upstream.requests();
     assert!((2..=3).contains(&requests), "{requests}");
-    assert!(begin.elapsed() < Duration::from_secs(5));
+    assert!(begin.elapsed() < Duration::from_secs(20));
 }
 
 async fn call(gateway: &Gateway, timeout: Option<&str>) -> portcullis_tests::Response {

@@ -72,7 +72,7 @@ async fn idle_connections_do_not_hold_it_up() {
 
     assert_eq!(gateway.stop().await, 0);
 
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_second_sigterm_stops_at_once() {
     gateway.signal("TERM");
     gateway.exited().await;
 
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
     assert!(in_flight.await.expect("no panic").is_err());
 }
 
@@ -106,6 +106,6 @@ async fn draining_has_an_end() {
     let begin = Instant::now();
     gateway.stop().await;
 
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
     assert!(in_flight.await.expect("no panic").is_err());
 }

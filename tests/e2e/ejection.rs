@@ -39,7 +39,7 @@ async fn until_ejected(gateway: &Gateway) {
 async fn a_target_that_answers_500_gets_no_more_requests_and_comes_back() {
     let (good, bad) = (Service::start().await, Service::start().await);
     bad.set_answers(500);
-    let gateway = gateway(&format!("\"{good}\", \"{bad}\""), "eject = { after = 3, for = \"2s\" }").await;
+    let gateway = gateway(&format!("\"{good}\", \"{bad}\""), "eject = { after = 3, for = \"5s\" }").await;
     until_ejected(&gateway).await;
     let labels = [("target", &*bad.address().to_string()), ("upstream", "service")];
     assert_eq!(gateway.metric("portcullis_upstream_target_ejected", &labels).await, 1.0);
@@ -85,7 +85,7 @@ async fn targets_that_refuse_hang_reset_or_talk_nonsense_are_ejected() {
     let refuses = format!("http://{}", Upstream::absent().await);
     let bad = [&hangs as &dyn Display, &resets, &nonsense, &exceeds].map(ToString::to_string);
     for bad in bad.iter().chain([&refuses]) {
-        let settings = "eject = { after = 1, for = \"1h\" }\nresponse_timeout = \"200ms\"\nconnect_timeout = \"1s\"";
+        let settings = "eject = { after = 1, for = \"1h\" }\nresponse_timeout = \"2s\"\nconnect_timeout = \"2s\"";
         let gateway = gateway(&format!("\"{good}\", \"{bad}\""), settings).await;
         until_ejected(&gateway).await;
         for _ in 0..10 {
@@ -108,7 +108,7 @@ async fn a_route_that_runs_out_of_time_blames_the_target_that_hangs() {
         [[route]]
         match = "/"
         to = "service"
-        timeout = "200ms"
+        timeout = "2s"
         "#
     );
     let gateway = Gateway::start(text).await;
@@ -190,7 +190,7 @@ async fn a_target_that_takes_nothing_of_an_upload_is_blamed() {
     .await;
     for (settings, of_route, code) in [
         ("response_timeout = \"300ms\"", "", "upstream-timeout"),
-        ("", "timeout = \"500ms\"", "deadline"),
+        ("", "timeout = \"3s\"", "deadline"),
     ] {
         let settings = format!("eject = {{ after = 1 }}\n{settings}");
         let of_route = format!("body_size = \"off\"\n{of_route}");

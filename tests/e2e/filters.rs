@@ -111,10 +111,10 @@ async fn acting(leads: &str, filters: &str) -> Gateway {
     .await
 }
 
-/// The same with an upstream at this address, which has 300 ms to answer.
+/// The same with an upstream at this address, which has 2 s to answer.
 async fn acting_before(address: &str, filters: &str) -> Gateway {
     let leads = format!(
-        "to = 'service'\n[upstream.service]\ntargets = ['{address}']\nresponse_timeout = '300ms'\nconnect_timeout = '300ms'\n"
+        "to = 'service'\n[upstream.service]\ntargets = ['{address}']\nresponse_timeout = '2s'\nconnect_timeout = '2s'\n"
     );
     acting(&leads, filters).await
 }

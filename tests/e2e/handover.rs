@@ -5,9 +5,9 @@ use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use portcullis_tests::{Folder, Gateway, Process, Request, Upstream, eventually, free_address, gateway_binary};
+use tokio::sync::Semaphore;
 
 /// A configuration at these addresses, from which another gateway can take over.
 fn configuration(address: SocketAddr, admin: SocketAddr, upstream: &Upstream) -> String {
@@ -87,9 +87,14 @@ async fn a_new_gateway_takes_over_under_load_and_nobody_is_refused() {
 
 #[tokio::test]
 async fn what_is_under_way_ends_where_it_began() {
-    let upstream = Upstream::with(|_| async {
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        http::Response::new(portcullis_tests::full("slow"))
+    let release = Arc::new(Semaphore::new(0));
+    let released = release.clone();
+    let upstream = Upstream::with(move |_| {
+        let released = released.clone();
+        async move {
+            released.acquire().await.expect("a semaphore").forget();
+            http::Response::new(portcullis_tests::full("slow"))
+        }
     })
     .await;
     let (address, admin) = (free_address(), free_address());
@@ -104,6 +109,7 @@ async fn what_is_under_way_ends_where_it_began() {
     for _ in 0..10 {
         assert_eq!(Request::to(admin, "GET", "/ready").send().await.status(), 200);
     }
+    release.add_permits(1);
     assert_eq!(slow.await.expect("no panic").text(), "slow");
     assert_eq!(gateway.exited().await, 0);
 }

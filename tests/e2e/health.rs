@@ -77,7 +77,7 @@ async fn a_target_that_is_not_well_gets_no_requests_until_it_is() {
 async fn a_target_that_hangs_or_is_gone_is_not_well() {
     let (good, hangs, mut dies) = (Service::start().await, Service::start().await, Service::start().await);
     let targets = format!("\"{good}\", \"{hangs}\", \"{dies}\"");
-    let gateway = gateway(&targets, "path = \"/healthz\", every = \"50ms\", timeout = \"200ms\"").await;
+    let gateway = gateway(&targets, "path = \"/healthz\", every = \"50ms\", timeout = \"1s\"").await;
     hangs.hang_health();
     dies.stop().await;
     until(&gateway, hangs.address(), false).await;

@@ -15,7 +15,7 @@ async fn hanging() -> Upstream {
 }
 
 /// Budgets are what another test is about.
-const HEDGE: &str = "hedge = { after = '100ms' }\nretry = { budget = '100%', budget_least = 100 }";
+const HEDGE: &str = "hedge = { after = '500ms' }\nretry = { budget = '100%', budget_least = 100 }";
 
 #[tokio::test]
 async fn the_first_answer_wins_and_the_others_are_given_up() {
@@ -55,7 +55,7 @@ async fn no_two_go_to_one_target_while_there_is_another() {
     let upstreams = [hanging().await, hanging().await, hanging().await];
     let settings = "hedge = { after = '50ms', most = 2 }\nretry = { tries = 1, budget_least = 10 }";
     let [one, two, three] = &upstreams;
-    let gateway = Gateway::in_turn(&[one, two, three], settings, "timeout = '1s'").await;
+    let gateway = Gateway::in_turn(&[one, two, three], settings, "timeout = '2s'").await;
 
     assert_eq!(gateway.get("/").await.code(), "deadline");
 
@@ -118,7 +118,7 @@ async fn only_safe_methods_are_hedged() {
 }
 
 async fn slow(_: http::Request<Incoming>) -> http::Response<portcullis_tests::Body> {
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
     http::Response::new(full("slow"))
 }
 
@@ -145,7 +145,7 @@ async fn a_route_may_hedge_or_not() {
     gateway.get("/").await;
 
     assert_eq!(slow.requests(), 1);
-    assert!(begin.elapsed() >= Duration::from_millis(400));
+    assert!(begin.elapsed() >= Duration::from_millis(1200));
 }
 
 #[tokio::test]

@@ -358,7 +358,7 @@ async fn a_client_has_so_many_connections_and_a_connection_so_many_streams() {
 #[tokio::test]
 async fn who_stops_half_way_is_not_waited_for() {
     let upstream = Upstream::echo().await;
-    let timeouts = "timeouts = { header = '300ms', stall = '300ms', idle = '600ms' }";
+    let timeouts = "timeouts = { header = '300ms', stall = '300ms', idle = '2s' }";
     let secured = limited(timeouts, &Gateway::proxying_configuration(&upstream)).await;
     let mut connection = secured.http3("shop.example").await;
 

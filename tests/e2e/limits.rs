@@ -177,7 +177,7 @@ async fn a_route_may_have_a_limit_of_its_own() {
 #[tokio::test]
 async fn a_head_that_does_not_come_in_time_is_not_waited_for() {
     let upstream = Upstream::answering("hello").await;
-    let gateway = limited(&upstream, "[server.timeouts]\nheader = '300ms'").await;
+    let gateway = limited(&upstream, "[server.timeouts]\nheader = '1s'").await;
     let mut slow = gateway.raw().await;
 
     slow.send("GET / HTTP/1.1\r\nhost: a\r\nx-").await;
@@ -192,7 +192,7 @@ async fn a_head_that_does_not_come_in_time_is_not_waited_for() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_in_time() {
     let upstream = Upstream::answering("hello").await;
-    let gateway = limited(&upstream, "[server.timeouts]\nidle = '300ms'").await;
+    let gateway = limited(&upstream, "[server.timeouts]\nidle = '1s'").await;
     let mut connection = gateway.connect().await;
     connection.get("/").await;
 

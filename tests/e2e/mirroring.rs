@@ -123,12 +123,12 @@ async fn a_mirror_that_hangs_delays_nobody_and_is_given_up() {
     let gateway = Gateway::start(format!(
         r#"
         upstream.service.targets = "{upstream}"
-        upstream.shadow = {{ targets = "{hanging}", response_timeout = "500ms" }}
+        upstream.shadow = {{ targets = "{hanging}", response_timeout = "2s" }}
         [[route]]
         name = "all"
         match = "/"
         to = "service"
-        timeout = "500ms"
+        timeout = "2s"
         mirror = "shadow"
         "#
     ))

@@ -130,7 +130,7 @@ async fn strangers_are_not_believed() {
 #[tokio::test]
 async fn a_header_that_does_not_end_is_left_in_time() {
     let upstream = Upstream::answering("never seen").await;
-    let gateway = Gateway::start(behind(&upstream, "[server]\ntimeouts = { header = '200ms' }")).await;
+    let gateway = Gateway::start(behind(&upstream, "[server]\ntimeouts = { header = '1s' }")).await;
     for bytes in ["", "PROXY TCP4 "] {
         let mut raw = Raw::connect(gateway.address()).await;
         assert!(raw.is_silent_for(Duration::from_millis(50)).await);

@@ -135,8 +135,8 @@ async fn a_target_that_hangs_is_left_for_another() {
     let good = Upstream::answering("good").await;
     let gateway = Gateway::in_turn(
         &[&hanging, &good],
-        "try_timeout = '150ms'\nretry = { on = 'timeout', budget = '100%' }",
-        "timeout = '5s'",
+        "try_timeout = '1s'\nretry = { on = 'timeout', budget = '100%' }",
+        "timeout = '20s'",
     )
     .await;
 
@@ -280,7 +280,7 @@ async fn retry_after_is_respected_where_there_is_time() {
         }
     })
     .await;
-    let gateway = Gateway::in_turn(&[&upstream], "retry = { on = ['429', '503'] }", "timeout = '10s'").await;
+    let gateway = Gateway::in_turn(&[&upstream], "retry = { on = ['429', '503'] }", "timeout = '60s'").await;
     let begin = Instant::now();
 
     assert_eq!(gateway.get("/").await.status(), 200);
@@ -288,12 +288,12 @@ async fn retry_after_is_respected_where_there_is_time() {
 
     let response = gateway.get("/long").await;
     assert_eq!((response.status(), response.header("retry-after")), (503, "3600"));
-    assert!(begin.elapsed() < Duration::from_secs(8));
+    assert!(begin.elapsed() < Duration::from_secs(20));
 }
 
 #[tokio::test]
 async fn another_target_need_not_wait_until_the_first_one_is_well() {
-    let busy = Upstream::saying(b"HTTP/1.1 503 Busy\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n").await;
+    let busy = Upstream::saying(b"HTTP/1.1 503 Busy\r\nretry-after: 30\r\ncontent-length: 0\r\n\r\n").await;
     let good = Upstream::answering("good").await;
     let gateway = Gateway::in_turn(&[&busy, &good], "retry = { on = '503', budget = '100%' }", "").await;
     let begin = Instant::now();
@@ -303,7 +303,7 @@ async fn another_target_need_not_wait_until_the_first_one_is_well() {
     }
 
     assert!(busy.connections() > 0);
-    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ async fn who_waits_for_too_long_or_behind_too_many_is_told_that_the_service_is_b
     let gateway = with(
         &upstream,
         1,
-        "connections = 1\npending = 2\nconnect_timeout = \"400ms\"\nresponse_timeout = \"2s\"",
+        "connections = 1\npending = 2\nconnect_timeout = \"400ms\"\nresponse_timeout = \"6s\"",
     )
     .await;
     let held = tokio::spawn(gateway.request("GET", "/held").send());
@@ -217,7 +217,7 @@ async fn a_connection_that_is_too_old_serves_no_longer() {
 #[tokio::test]
 async fn connections_are_counted() {
     let upstream = Upstream::answering("hello").await;
-    let gateway = with(&upstream, 1, "keep_for = \"200ms\"").await;
+    let gateway = with(&upstream, 1, "keep_for = \"2s\"").await;
     for _ in 0..5 {
         gateway.get("/").await;
     }

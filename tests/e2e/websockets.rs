@@ -199,13 +199,13 @@ async fn a_silent_one_is_closed_in_time_and_a_talking_one_is_not() {
     let upstream = Upstream::websockets(WebSocket::echo).await;
     let configuration = Gateway::proxying_configuration(&upstream);
     let gateway = Gateway::start(format!(
-        "{configuration}[server.timeouts]\nupgrade_idle = '1s'\nidle = '100ms'\n"
+        "{configuration}[server.timeouts]\nupgrade_idle = '2s'\nidle = '100ms'\n"
     ))
     .await;
     let (mut silent, mut talking) = (gateway.websocket("/silent").await, gateway.websocket("/talking").await);
 
     let talked = async {
-        for _ in 0..15 {
+        for _ in 0..30 {
             talking.send("on").await;
             assert_eq!(talking.text().await, "on");
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -221,7 +221,7 @@ async fn a_silent_one_is_closed_in_time_and_a_talking_one_is_not() {
 #[tokio::test]
 async fn it_lives_through_reloads_and_ends_with_draining() {
     let upstream = Upstream::websockets(WebSocket::echo).await;
-    let configuration = Gateway::proxying_configuration(&upstream) + "[server.timeouts]\ndrain = '1s'\n";
+    let configuration = Gateway::proxying_configuration(&upstream) + "[server.timeouts]\ndrain = '3s'\n";
     let gateway = Gateway::start(&configuration).await;
     let mut socket = gateway.websocket("/").await;
 

@@ -155,7 +155,7 @@ async fn no_request_waits_for_an_agent_that_never_answers() {
     let begin = Instant::now();
     assert_eq!(gateway.get("/").await.code(), "no-target");
 
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     assert_eq!(gateway.admin("/ready").await.status(), 503);
     gateway.log_line(&["discovery fails", "does not answer in time"]).await;
 }
@@ -170,5 +170,5 @@ async fn how_soon_it_is_asked_again_can_be_said() {
     eventually("it was asked often", async || updates(&gateway, "failed").await >= 8.0).await;
 
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(6), "by default it takes a minute: {took:?}");
+    assert!(took < Duration::from_secs(20), "by default it takes a minute: {took:?}");
 }

@@ -234,7 +234,7 @@ async fn no_request_waits_for_a_server_that_never_answers() {
     let begin = Instant::now();
     assert_eq!(gateway.get("/").await.code(), "no-target");
 
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     gateway.log_line(&["serving all the same"]).await;
     eventually("it is ready at last", async || {
         gateway.admin("/ready").await.status() == 200

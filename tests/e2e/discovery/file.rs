@@ -113,7 +113,7 @@ fn a_bad_file_is_a_warning_of_check() {
 #[tokio::test]
 async fn an_empty_list_is_believed_after_a_while() {
     let a = Upstream::answering("a").await;
-    let gateway = reading("targets.toml", &toml(&[&a]), ", grace = '1s'").await;
+    let gateway = reading("targets.toml", &toml(&[&a]), ", grace = '3s'").await;
     answered_by(&gateway, &["a"]).await;
 
     gateway.folder().write("targets.toml", "targets = []");

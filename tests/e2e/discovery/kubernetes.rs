@@ -180,7 +180,7 @@ async fn no_request_waits_for_an_api_that_never_answers() {
     let begin = Instant::now();
     assert_eq!(gateway.get("/").await.code(), "no-target");
 
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     gateway.log_line(&["discovery fails"]).await;
 }
 

@@ -104,7 +104,7 @@ async fn edits_that_are_not_allowed_are_refused_and_cost_nothing() {
 #[tokio::test]
 async fn edits_end_where_the_gateways_limits_are() {
     let upstream = Upstream::echo().await;
-    let gateway = doing(&upstream, "many-headers", "limits = { cpu = '100ms' }").await;
+    let gateway = doing(&upstream, "many-headers", "limits = { cpu = '1s' }").await;
 
     let seen = gateway.get("/bad").await.json();
 
@@ -171,7 +171,7 @@ async fn fields_and_notes_are_counted() {
             .await;
     })
     .await;
-    let gateway = unlawful(&upstream, "fill", "limits = { cpu = '200ms' }").await;
+    let gateway = unlawful(&upstream, "fill", "limits = { cpu = '1s' }").await;
 
     let response = gateway.request("GET", "/bad").header("x-own", "1").send().await;
 
