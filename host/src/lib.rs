@@ -26,5 +26,6 @@ mod socket;
 mod store;
 pub mod telemetry;
 pub mod tls;
+mod turn;
 mod upstream;
 pub mod wasm;

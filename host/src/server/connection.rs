@@ -362,6 +362,7 @@ async fn converse(connection: &Rc<Connection>, socket: Socket, ahead: Bytes, set
     let service = service_fn(move |request| service::serve(&serving, request));
     let mut served = builder.serve_connection(io, service);
     let ended = poll_fn(|cx| {
+        activity.turn.begin();
         loop {
             // What has arrived is served before an order is heeded.
             if let Poll::Ready(ended) = Pin::new(&mut served).poll(cx) {
@@ -452,6 +453,7 @@ async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
     let mut served = pin!(builder.serve_connection(io, service));
     let mut idle = false;
     let ended = poll_fn(|cx| {
+        activity.turn.begin();
         loop {
             if let Poll::Ready(ended) = served.as_mut().poll(cx) {
                 return Poll::Ready(ended);

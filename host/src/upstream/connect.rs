@@ -21,6 +21,7 @@ use super::target::Target;
 use crate::body::Body;
 use crate::config::resolved::{Address, Connections};
 use crate::server::executor::LocalExecutor;
+use crate::turn::Turn;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -132,11 +133,15 @@ async fn speak(reached: Reached, life: Rc<Life>, freed: Rc<Freed>, secure: bool)
         .max_buf_size(BUFFER);
     let head = Rc::<LastHead>::default();
     let interim = Rc::<Interim>::default();
+    let turn = Rc::<Turn>::default();
     let io = TargetIo {
         socket: io,
         head: head.clone(),
         interim: interim.clone(),
+        turn: turn.clone(),
     };
     let (sender, connection) = builder.handshake::<_, Body>(io).await?;
-    Ok(Connection::Http1(Http1::run(sender, connection, head, interim, life)))
+    Ok(Connection::Http1(Http1::run(
+        sender, connection, head, interim, turn, life,
+    )))
 }

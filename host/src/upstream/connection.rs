@@ -22,6 +22,7 @@ use super::pool::Freed;
 use crate::body::Body;
 use crate::server::executor::LocalExecutor;
 use crate::socket::Socket;
+use crate::turn::Turn;
 
 /// One connection to a target, ready to send requests.
 pub(crate) enum Connection {
@@ -189,12 +190,17 @@ impl Http1 {
         mut connection: http1::Connection<TargetIo<TokioIo<Socket>>, Body>,
         head: Rc<LastHead>,
         interim: Rc<Interim>,
+        turn: Rc<Turn>,
         life: Rc<Life>,
     ) -> Http1 {
         let its_life = life.clone();
         let (release, released) = oneshot::channel();
         tokio::task::spawn_local(async move {
-            its_life.ended((&mut connection).await);
+            let ended = poll_fn(|cx| {
+                turn.begin();
+                Pin::new(&mut connection).poll(cx)
+            });
+            its_life.ended(ended.await);
             if !release.is_closed() {
                 let parts = connection.into_parts();
                 let _ = release.send(Released {

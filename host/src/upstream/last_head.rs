@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
 use super::interim::Interim;
+use crate::turn::Turn;
 
 /// Bytes that a connection keeps for its heads: most are smaller.
 const KEPT: usize = 4096;
@@ -79,17 +80,19 @@ pub(crate) struct TargetIo<S> {
     pub(crate) socket: S,
     pub(crate) head: Rc<LastHead>,
     pub(super) interim: Rc<Interim>,
+    /// The poll at hand of the connection's task.
+    pub(super) turn: Rc<Turn>,
 }
 
 impl<S: Read + Unpin> Read for TargetIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         if !io.interim.is_expected() {
-            return Pin::new(&mut io.socket).poll_read(cx, buf);
+            return io.turn.ask(|| Pin::new(&mut io.socket).poll_read(cx, buf));
         }
         // SAFETY: a `ReadBuf` only ever initialises what it is given, so the cursor's bytes stay as initialised as they were.
         let mut read = ReadBuf::uninit(unsafe { buf.as_mut() });
-        ready!(Pin::new(&mut io.socket).poll_read(cx, read.unfilled()))?;
+        ready!(io.turn.ask(|| Pin::new(&mut io.socket).poll_read(cx, read.unfilled())))?;
         let filled = read.filled().len();
         io.interim.follow(read.filled())?;
         // SAFETY: these bytes lie at the beginning of the cursor, and the socket has just written them.
@@ -147,6 +150,7 @@ fn unless_closed<T>(written: Poll<io::Result<T>>, all: impl FnOnce() -> T) -> Po
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Future, poll_fn};
     use std::time::Duration;
 
     use bytes::Bytes;
@@ -189,6 +193,7 @@ mod tests {
 
     /// What a request gets from a target that reads nothing of it and says this.
     async fn unread(answer: &'static [u8]) -> hyper::Result<(u16, Bytes)> {
+        let turn = Rc::new(Turn::default());
         let io = TargetIo {
             socket: Deaf {
                 refused: false,
@@ -196,8 +201,13 @@ mod tests {
             },
             head: Rc::default(),
             interim: Rc::default(),
+            turn: turn.clone(),
         };
-        let (mut sender, connection) = http1::handshake(io).await?;
+        let (mut sender, mut connection) = http1::handshake(io).await?;
+        let connection = poll_fn(move |cx| {
+            turn.begin();
+            Pin::new(&mut connection).poll(cx)
+        });
         let request = http::Request::post("/")
             .body(Full::new(Bytes::from_static(b"unread")))
             .unwrap();

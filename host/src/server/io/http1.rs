@@ -136,14 +136,21 @@ impl<S: Read + Unpin> Read for Http1Io<S> {
             return io.poll_held(cx);
         }
         let (framing, activity) = (&mut io.framing, &io.activity);
-        let passed = ready!(super::poll_read(&mut io.socket, &mut io.ahead, cx, buf, |bytes| {
-            let passed = framing.follow(bytes);
-            activity.in_head(framing.in_head());
-            if framing.is_held() {
-                activity.handshake.ask();
+        let passed = ready!(super::poll_read(
+            &mut io.socket,
+            &activity.turn,
+            &mut io.ahead,
+            cx,
+            buf,
+            |bytes| {
+                let passed = framing.follow(bytes);
+                activity.in_head(framing.in_head());
+                if framing.is_held() {
+                    activity.handshake.ask();
+                }
+                passed
             }
-            passed
-        }))?;
+        ))?;
         if passed == 0 {
             io.poll_malformed()
         } else {

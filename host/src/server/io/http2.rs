@@ -87,11 +87,18 @@ impl<S: Read + Write + Unpin> Read for Http2Io<S> {
         let io = self.get_mut();
         io.check_flood(cx)?;
         let (frames, activity) = (&mut io.frames, &io.activity);
-        let passed = ready!(super::poll_read(&mut io.socket, &mut io.ahead, cx, buf, |bytes| {
-            frames.received(bytes);
-            activity.in_head(frames.in_head());
-            if frames.flood().is_none() { bytes.len() } else { 0 }
-        }))?;
+        let passed = ready!(super::poll_read(
+            &mut io.socket,
+            &io.activity.turn,
+            &mut io.ahead,
+            cx,
+            buf,
+            |bytes| {
+                frames.received(bytes);
+                activity.in_head(frames.in_head());
+                if frames.flood().is_none() { bytes.len() } else { 0 }
+            }
+        ))?;
         if passed == 0 {
             io.check_flood(cx)?;
         }
