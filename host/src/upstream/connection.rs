@@ -38,6 +38,9 @@ pub(crate) struct Http1 {
     head: Rc<LastHead>,
     interim: Rc<Interim>,
     life: Rc<Life>,
+    /// The body of the last response, read to its end. To drop one wakes the connection's task, which has nothing to do then;
+    /// with the next request it is woken anyway.
+    read: Option<Incoming>,
     /// Hands the socket over when the connection goes on in another protocol.
     released: Option<oneshot::Receiver<Released>>,
 }
@@ -147,6 +150,13 @@ impl Connection {
         }
     }
 
+    /// Takes the body of a response once it has been read to its end.
+    pub(super) fn set_aside(&mut self, read: Incoming) {
+        if let Connection::Http1(connection) = self {
+            connection.read = Some(read);
+        }
+    }
+
     /// Keeps the fields of the request that is sent next.
     pub(crate) fn keep(&self, request: &Request<Body>) -> Kept {
         match self {
@@ -166,7 +176,9 @@ impl Connection {
             Connection::Http1(connection) => {
                 connection.life.serves();
                 connection.interim.expect();
-                Either::Left(connection.sender.try_send_request(request))
+                let sent = connection.sender.try_send_request(request);
+                connection.read = None;
+                Either::Left(sent)
             }
             Connection::Http2(connection) => {
                 connection.life.serves();
@@ -214,6 +226,7 @@ impl Http1 {
             head,
             interim,
             life,
+            read: None,
             released: Some(released),
         }
     }
