@@ -171,6 +171,29 @@ async fn an_order_that_is_refused_is_tried_again_ever_later() {
 }
 
 #[tokio::test]
+async fn a_restart_keeps_to_the_pause_and_other_settings_end_it() {
+    let Some(pebble) = Pebble::new(&["shop.internal"]).await else {
+        return;
+    };
+    pebble.set("domainBlocklist", json!(["shop.internal"]));
+    pebble.run().await;
+    let acme = format!("{SHOP}\nretry = {{ first = '10m', longest = '10m' }}");
+    let gateway = Gateway::start(pebble.configuration(&acme, HELLO)).await;
+    gateway.log_line(&["no certificate was obtained"]).await;
+    assert_eq!(gateway.stop().await, 0);
+    let before = pebble.orders();
+
+    let gateway = Gateway::start(pebble.configuration(&acme, HELLO)).await;
+    gateway.log_line(&["the last order has failed", "shop.internal"]).await;
+    assert_eq!((pebble.orders(), orders(&gateway, "failed").await), (before, 0.0));
+    let other = format!("{acme}\ncontact = 'ops@shop.internal'");
+    gateway.reload_with(pebble.configuration(&other, HELLO)).await;
+
+    gateway.log_line(&["no certificate was obtained"]).await;
+    assert!(pebble.orders() > before);
+}
+
+#[tokio::test]
 async fn what_the_authority_saw_instead_of_the_answer_is_in_the_log() {
     // The name leads nowhere: its challenge fails.
     let Some(pebble) = Pebble::start(&["shop.internal"]).await else {

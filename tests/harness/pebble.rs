@@ -91,7 +91,21 @@ impl Pebble {
                 ("PEBBLE_WFE_NONCEREJECT", "0"),
             ]);
         *self.running.lock().expect("pebble") = Some(Process::of(command));
-        eventually("pebble runs", async || self.log().contains("ACME directory available")).await;
+        // It says that it runs before it listens.
+        eventually("pebble runs", async || {
+            self.root().await.is_ok() && self.answers(self.address, "/dir").await.is_ok()
+        })
+        .await;
+    }
+
+    /// Its root certificate in PEM.
+    async fn root(&self) -> std::io::Result<String> {
+        self.answers(self.management, "/roots/0").await
+    }
+
+    async fn answers(&self, address: SocketAddr, path: &str) -> std::io::Result<String> {
+        let client = TlsClient::trusting(&self.authority);
+        Ok(client.get(address, &address.ip().to_string(), path).await?.0)
     }
 
     /// Ends it: nobody answers at its address.
@@ -150,9 +164,7 @@ impl Pebble {
 
     /// A client that trusts what is issued here.
     pub async fn client(&self) -> TlsClient {
-        let (client, host) = (TlsClient::trusting(&self.authority), self.management.ip().to_string());
-        let root = client.get(self.management, &host, "/roots/0").await;
-        TlsClient::trusting_root(&root.expect("its root").0)
+        TlsClient::trusting_root(&self.root().await.expect("its root"))
     }
 
     /// The certificate that a client is shown for a host, if it trusts it.

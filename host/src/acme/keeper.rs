@@ -15,7 +15,7 @@ use super::challenges::Challenges;
 use super::failure::{Cost, Failure};
 use super::order::{Delivered, order};
 use super::renewal::Renewal;
-use super::store::Store;
+use super::store::{Pause, Store, short_digest};
 use crate::config::resolved::Acme;
 use crate::telemetry::metrics::{ACME_ORDERS, CONTROL_THREAD};
 use crate::telemetry::{Counter, Metrics};
@@ -31,6 +31,9 @@ pub(crate) struct Keeper {
 
 /// How often it is seen whether another gateway has obtained a certificate, and what the clock says.
 const LOOK: Duration = Duration::from_secs(60);
+
+/// A pause of before takes no longer, however the clock was set meanwhile.
+const LONGEST_REST: Duration = Duration::from_hours(24);
 
 /// One order takes no longer.
 const LONGEST_ORDER: Duration = Duration::from_secs(5 * 60);
@@ -128,9 +131,20 @@ impl Keeping {
     async fn keep(mut self) {
         let domains = self.certificate.settings.domains.join(", ");
         let mut pauses = Pauses::new(&self.certificate.settings);
+        let rest = self.resume(&mut pauses);
+        if !rest.is_zero() {
+            let next_try = seconds(rest);
+            tracing::info!(
+                domains,
+                next_try,
+                "the last order has failed, before this gateway began"
+            );
+        }
+        let mut not_before = Instant::now() + rest;
         loop {
             self.adopt();
-            let wait = self.until_due().await;
+            let due = self.until_due().await;
+            let wait = due.max(not_before.saturating_duration_since(Instant::now()));
             if !wait.is_zero() {
                 sleep(wait.min(LOOK)).await;
                 continue;
@@ -139,6 +153,7 @@ impl Keeping {
                 Ok(()) => {
                     self.is_failing = false;
                     pauses = Pauses::new(&self.certificate.settings);
+                    self.store.forget_pause(&self.certificate.settings.domains);
                 }
                 Err(failure) => {
                     self.is_failing = true;
@@ -148,9 +163,35 @@ impl Keeping {
                     let shown_until = current.map(|one| date(one.not_after()));
                     let (next_try, shown_until) = (seconds(pause), shown_until.as_deref().unwrap_or("none is there"));
                     tracing::warn!(domains, error = %failure, next_try, shown_until, "no certificate was obtained");
-                    sleep(pause).await;
+                    not_before = Instant::now() + pause;
+                    self.keep_pause(&pauses, pause);
                 }
             }
+        }
+    }
+
+    /// How long it is still to be waited after a failure of before; the pauses go on from there.
+    fn resume(&self, pauses: &mut Pauses) -> Duration {
+        let settings = &self.certificate.settings;
+        let kept = self.store.pause(&settings.domains);
+        let Some(kept) = kept.filter(|kept| kept.settings == digest(settings)) else {
+            return Duration::ZERO;
+        };
+        pauses.after_refusal = kept.after_refusal.min(pauses.longest);
+        pauses.after_silence = kept.after_silence.min(pauses.longest);
+        Duration::from_millis(kept.until.saturating_sub(since_1970())).min(LONGEST_REST)
+    }
+
+    fn keep_pause(&self, pauses: &Pauses, pause: Duration) {
+        let settings = &self.certificate.settings;
+        let kept = Pause {
+            until: since_1970().saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+            after_refusal: pauses.after_refusal,
+            after_silence: pauses.after_silence,
+            settings: digest(settings),
+        };
+        if let Err(error) = self.store.keep_pause(&settings.domains, &kept) {
+            tracing::warn!(%error, "the pause after a failure cannot be kept: a restart will order at once");
         }
     }
 
@@ -243,6 +284,21 @@ impl Keeping {
             shown.replace(Arc::new(found));
         }
     }
+}
+
+/// What an order depends on.
+fn digest(settings: &Acme) -> String {
+    let authority = &settings.authority;
+    let external = authority.external_account.as_ref();
+    let external = external.map(|external| (&external.key_id, external.key.reveal()));
+    let whose = (&authority.directory, &authority.contact, external);
+    let retry = (settings.retry_first, settings.retry_longest);
+    short_digest(&format!("{:?}", (&settings.domains, settings.challenge, whose, retry)))
+}
+
+fn since_1970() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What was delivered, if clients can be shown it for these domains.

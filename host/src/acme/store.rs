@@ -41,6 +41,18 @@ pub(super) struct FinalizedOrder {
     pub(super) key: String,
 }
 
+/// How long it is waited after a failure, also by a gateway that starts meanwhile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pause {
+    /// In milliseconds since 1970.
+    pub(super) until: u64,
+    /// The next ones.
+    pub(super) after_refusal: Duration,
+    pub(super) after_silence: Duration,
+    /// What was ordered: with other settings it is worth a try.
+    pub(super) settings: String,
+}
+
 /// An order that was finalized longer ago is of no use.
 const LONGEST_KEPT: Duration = Duration::from_hours(24);
 
@@ -158,6 +170,24 @@ impl Store {
         let _ = fs::remove_file(self.order_path(domains));
     }
 
+    /// The pause after the last failure for these domains.
+    pub(super) fn pause(&self, domains: &[String]) -> Option<Pause> {
+        serde_json::from_slice(&fs::read(self.pause_path(domains)).ok()?).ok()
+    }
+
+    pub(super) fn keep_pause(&self, domains: &[String], pause: &Pause) -> io::Result<()> {
+        self.write(&self.pause_path(domains), &serde_json::to_vec(pause)?)
+    }
+
+    /// There is a certificate.
+    pub(super) fn forget_pause(&self, domains: &[String]) {
+        let _ = fs::remove_file(self.pause_path(domains));
+    }
+
+    fn pause_path(&self, domains: &[String]) -> PathBuf {
+        self.certificate_path(domains).with_extension("pause")
+    }
+
     fn order_path(&self, domains: &[String]) -> PathBuf {
         self.certificate_path(domains).with_extension("order")
     }
@@ -245,7 +275,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn short_digest(text: &str) -> String {
+pub(super) fn short_digest(text: &str) -> String {
     let digest = Sha256::digest(text);
     digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
