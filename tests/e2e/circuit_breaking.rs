@@ -246,3 +246,19 @@ async fn an_open_breaker_outlives_a_reload_that_leaves_its_upstream_alone() {
     assert_eq!(gateway.get("/").await.code(), "circuit-open");
     assert_eq!(breaker(&gateway).await, 2.0);
 }
+
+#[tokio::test]
+async fn errors_of_long_ago_open_no_breaker() {
+    let (upstream, _broken) = switched().await;
+    let settings = "retry = 'off'\neject = 'off'\nbreaker = { least = 6, window = '1s', open = '60s' }";
+    let gateway = Gateway::before(&[&upstream], settings, "").await;
+
+    for _ in 0..3 {
+        for _ in 0..5 {
+            assert_eq!(gateway.get("/").await.status(), 500);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1300)).await;
+    }
+
+    assert_eq!((upstream.requests(), breaker(&gateway).await), (15, 0.0));
+}

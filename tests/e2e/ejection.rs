@@ -304,3 +304,23 @@ async fn an_ejection_outlives_a_reload_that_changes_other_settings() {
     }
     assert_eq!(bad.requests(), before);
 }
+
+#[tokio::test]
+async fn each_ejection_lasts_longer_than_the_one_before_up_to_the_longest() {
+    let (good, bad) = (Service::start().await, Service::start().await);
+    bad.set_answers(500);
+    let settings = "eject = { after = 1, for = \"1s\", longest = \"2s\" }";
+    let gateway = gateway(&format!("\"{good}\", \"{bad}\""), settings).await;
+
+    for (times, seconds) in [(1, 1), (2, 2), (3, 2)] {
+        let (times, seconds) = (format!("times={times}"), format!("seconds={seconds}.0"));
+        eventually("it is ejected again", async || {
+            gateway.get("/").await;
+            let log = gateway.log();
+            log.lines()
+                .any(|line| line.contains("target ejected") && line.contains(&times))
+        })
+        .await;
+        gateway.log_line(&["target ejected", &times, &seconds]).await;
+    }
+}

@@ -120,6 +120,44 @@ async fn a_target_that_flaps_between_probes_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_target_that_was_not_well_has_to_pass_several_probes_in_a_row() {
+    let probes = Arc::new(AtomicUsize::new(0));
+    let flapping = Upstream::with(move |request| {
+        let is_probe = request.uri().path() == "/healthz";
+        let fails = is_probe && probes.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
+        async move {
+            let response = http::Response::builder().status(if fails { 500 } else { 200 });
+            response.body(portcullis_tests::full("")).expect("a response")
+        }
+    })
+    .await;
+    let health = "path = \"/healthz\", every = \"10ms\", timeout = \"5s\", healthy_after = 2";
+    let gateway = gateway(&format!("\"{flapping}\""), health).await;
+
+    eventually("it has been asked often", async || flapping.requests() > 30).await;
+
+    assert!(!is_healthy(&gateway, flapping.address()).await);
+    assert_eq!(gateway.get("/").await.code(), "no-target");
+}
+
+#[tokio::test]
+async fn with_too_few_of_them_well_all_targets_are_used() {
+    for (panic, least) in [("", 6), ("panic = \"30%\"", 0)] {
+        let (well, sick, also) = (Service::start().await, Service::start().await, Service::start().await);
+        let targets = format!("\"{well}\", \"{sick}\", \"{also}\"");
+        let gateway = Gateway::start(configuration(&targets, &format!("health = {{ {OFTEN} }}\n{panic}"))).await;
+        for service in [&sick, &also] {
+            service.set_health(500);
+            until(&gateway, service.address(), false).await;
+        }
+
+        // A third is well: less than the half that is the default.
+        let of_twenty = of_twenty(&gateway, &sick).await;
+        assert!((least..=least + 1).contains(&of_twenty), "{panic}: {of_twenty}");
+    }
+}
+
+#[tokio::test]
 async fn reloads_do_not_multiply_probes() {
     let service = Service::start().await;
     let text = configuration(

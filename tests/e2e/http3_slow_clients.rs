@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use portcullis_tests::http3::answer;
 use portcullis_tests::{Gateway, Http3, Http3Client, Http3Stream, Secured, Upstream, eventually, full, generated};
 use tokio::net::UdpSocket;
@@ -122,4 +123,77 @@ async fn who_acknowledges_nothing_is_not_kept() {
 
     assert!(connection.quic.close_reason().is_none(), "the client has not gone");
     assert!(answered.elapsed() < Duration::from_secs(10));
+}
+
+/// A gateway that wants bodies to move at this rate, in both directions.
+async fn paced(upstream: &Upstream, rate: &str) -> Secured {
+    let routes = Gateway::proxying_configuration(upstream);
+    let server = format!("[server]\ntimeouts = {{ body_grace = '300ms' }}\nlimits = {{ body_rate = '{rate}' }}\n");
+    Secured::with_http3(&["shop.example"], "true", &format!("{routes}{server}")).await
+}
+
+#[tokio::test]
+async fn who_sends_a_body_too_slowly_is_not_waited_for() {
+    let upstream = Upstream::echo().await;
+    let secured = paced(&upstream, "1KiB/s").await;
+    let mut connection = secured.http3("shop.example").await;
+    let head = connection.request("POST", "/trickle").body(()).unwrap();
+    let mut stream = connection.open(head).await.unwrap();
+
+    for _ in 0..200 {
+        if stream.send_data(Bytes::from_static(b"x")).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    let response = answer(&mut stream).await.unwrap();
+    assert_eq!((response.status(), response.code().as_str()), (408, "request-timeout"));
+    assert_eq!(secured.gateway.outcome("/trickle").await, "request-timeout");
+    assert_eq!(connection.get("/").await.status(), 200);
+}
+
+#[tokio::test]
+async fn who_takes_a_response_too_slowly_loses_it() {
+    let upstream = upstream().await;
+    let secured = paced(&upstream, "50MiB/s").await;
+    let client = Http3Client::trusting(&secured.authority).with_window(1000);
+    let mut connection = client.connect(secured.gateway.secure_address(), "shop.example").await;
+    let sipped = connection.request("GET", "/sipped");
+    let mut sipped = asked(&mut connection, sipped).await;
+    sipped.recv_response().await.unwrap();
+
+    let broken_off = loop {
+        match sipped.recv_data().await {
+            Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+
+    assert!(broken_off, "all of it came");
+    assert_eq!(secured.gateway.outcome("/sipped").await, "client-gone");
+}
+
+#[tokio::test]
+async fn who_does_not_finish_a_handshake_is_left_in_time() {
+    let configuration = "[[route]]\nmatch = '/'\nrespond = {}\n[server]\ntimeouts = { handshake = '300ms' }\n";
+    let secured = Secured::with_http3(&["shop.example"], "true", configuration).await;
+    let deaf = Arc::new(AtomicBool::new(true));
+    let address = relayed(secured.gateway.secure_address(), deaf).await;
+    let client = Http3Client::trusting(&secured.authority);
+    let unanswered = tokio::spawn(async move { client.quic(address, "shop.example").await });
+
+    let refused = [("reason", "handshake")];
+    eventually("it is counted", async || {
+        let counted = secured
+            .gateway
+            .metric("portcullis_connections_refused_total", &refused)
+            .await;
+        counted >= 1.0
+    })
+    .await;
+
+    unanswered.abort();
+    assert_eq!(secured.http3("shop.example").await.get("/").await.status(), 200);
 }

@@ -102,6 +102,31 @@ async fn a_request_target_that_is_too_long_is_414() {
 }
 
 #[tokio::test]
+async fn fields_are_counted_and_targets_measured_over_http_2_too() {
+    let upstream = Upstream::echo().await;
+    let gateway = limited(&upstream, "[server.limits]\nheader_count = 20\nuri_size = '1KiB'").await;
+    let asked = async |path: usize, fields: usize| {
+        let request = gateway.request("GET", &format!("/{}", "x".repeat(path - 1))).http2();
+        let with_fields = (0..fields).fold(request, |request, number| request.header(&format!("x-{number}"), "y"));
+        let response = with_fields.send().await;
+        (
+            response.status(),
+            if response.status() == 200 {
+                String::new()
+            } else {
+                response.code()
+            },
+        )
+    };
+
+    assert_eq!(asked(1, 15).await.0, 200);
+    assert_eq!(asked(1, 21).await, (431, "headers-too-large".to_owned()));
+    assert_eq!(asked(1024, 1).await.0, 200);
+    assert_eq!(asked(1025, 1).await, (414, "uri-too-long".to_owned()));
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
 async fn a_body_that_says_it_is_too_large_is_413_before_anything_is_forwarded() {
     let upstream = Upstream::echo().await;
     let gateway = limited(&upstream, "[server.limits]\nbody_size = '64KiB'").await;
@@ -199,6 +224,43 @@ async fn an_idle_connection_is_closed_in_time() {
     connection.closed().await;
 
     assert_eq!(gateway.get("/").await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_idle_connection_of_http_2_is_closed_in_time() {
+    let upstream = Upstream::answering("hello").await;
+    let gateway = limited(&upstream, "[server.timeouts]\nidle = '1s'").await;
+    let mut client = RawHttp2::connect(gateway.address()).await;
+    assert_eq!(client.get(1, "/").await, Answer::Status(200));
+
+    // It is told to go, without a reproach.
+    assert_eq!(client.ended().await, Some(0));
+
+    assert_eq!(gateway.get("/").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_response_that_nobody_takes_is_broken_off() {
+    const LARGE: u64 = 50_000_000;
+    let upstream = Upstream::with(|request| async move {
+        let size = if request.uri().path() == "/large" { LARGE } else { 10 };
+        http::Response::new(portcullis_tests::generated(size))
+    })
+    .await;
+    let limits = "[server.timeouts]\nstall = '500ms'\n[server.limits]\nbody_rate = 'off'";
+    let gateway = limited(&upstream, limits).await;
+    let mut client = gateway.raw().await;
+
+    client.send("GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await;
+
+    assert_eq!(gateway.outcome("/large").await, "client-gone");
+    eventually("the upstream is let go", async || upstream.open_connections() == 0).await;
+    let mut taken = 0;
+    while let some @ 1.. = client.sip(65_536).await {
+        taken += some as u64;
+    }
+    assert!(taken < LARGE, "what lies in the kernel's buffers is all that comes");
+    assert_eq!(gateway.get("/small").await.status(), 200);
 }
 
 #[tokio::test]
@@ -463,4 +525,18 @@ async fn a_stream_without_a_window_is_reset_alone() {
     let data = client.next().await.expect("the connection stays");
     assert_eq!((data.stream, data.payload.len()), (3, 10));
     assert_eq!(gateway.outcome("/large").await, "client-gone");
+}
+
+#[tokio::test]
+async fn trailers_have_the_size_of_a_head_at_most() {
+    let upstream = Upstream::echo().await;
+    let gateway = limited(&upstream, "[server.limits]\nheader_size = '2KiB'").await;
+    let with_trailer = |size: usize| {
+        let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n";
+        format!("{head}x-after: {}\r\n\r\n", "y".repeat(size))
+    };
+
+    assert_eq!(status(&gateway, with_trailer(1000)).await, 200);
+    assert_eq!(status(&gateway, with_trailer(3000)).await, 400);
+    assert_eq!(gateway.get("/").await.status(), 200);
 }

@@ -18,6 +18,7 @@ mod forwarding;
 mod framing;
 mod grpc;
 mod grpc_refusals;
+mod grpc_web;
 mod health;
 mod hedging;
 mod http2;

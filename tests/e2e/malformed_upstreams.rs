@@ -1,6 +1,6 @@
 //! Upstreams that answer something that is not HTTP, or that says two things: refused, or passed on in one form.
 
-use portcullis_tests::{Gateway, Upstream, eventually};
+use portcullis_tests::{Gateway, Upstream, eventually, full};
 
 /// Answers with these bytes, then closes.
 async fn behind(answer: &'static [u8]) -> (Upstream, Gateway) {
@@ -102,6 +102,30 @@ async fn heads_that_are_too_large_are_refused() {
             (response.status(), response.code().as_str()),
             (502, "upstream-malformed")
         );
+    }
+}
+
+#[tokio::test]
+async fn heads_that_are_too_large_are_refused_over_http_2_too() {
+    for (fields, size, status) in [(80, 100, 200), (300, 1, 502), (1, 100_000, 502), (60, 2000, 502)] {
+        let upstream = Upstream::with(move |_| async move {
+            let response = (0..fields).fold(http::Response::builder(), |response, number| {
+                response.header(format!("x-{number}"), "a".repeat(size))
+            });
+            response.body(full("hello")).expect("a response")
+        })
+        .await;
+        let gateway = Gateway::before(&[&upstream], "http = '2'", "").await;
+
+        let response = gateway.get("/").await;
+
+        assert_eq!(response.status(), status, "{fields} fields of {size} bytes");
+        assert!(
+            status == 200 || response.code().starts_with("upstream-"),
+            "{}",
+            response.code()
+        );
+        assert_eq!(gateway.outcome("/").await == "ok", status == 200);
     }
 }
 

@@ -168,6 +168,28 @@ async fn a_mirror_that_does_not_keep_up_costs_bounded_memory() {
 }
 
 #[tokio::test]
+async fn copies_hold_no_more_than_their_buffer() {
+    // Takes no connection, so that nothing of a copy goes away.
+    let (upstream, full) = (Upstream::echo().await, Upstream::full().await);
+    let gateway = mirroring(&upstream, &full, "{ to = 'shadow', buffer = '64KiB' }").await;
+
+    let large = gateway
+        .request("POST", "/")
+        .streaming(generated(200 << 10))
+        .send()
+        .await;
+    assert_eq!(large.json()["length"], 200 << 10);
+    eventually("it is given up", async || copies(&gateway, "given-up").await == 1.0).await;
+
+    let small = gateway.request("POST", "/").streaming(generated(20 << 10)).send().await;
+    assert_eq!(small.json()["length"], 20 << 10);
+    eventually("it fails for another reason", async || {
+        copies(&gateway, "failed").await == 1.0
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_request_that_breaks_off_breaks_its_copy_off() {
     let (upstream, shadow) = (Upstream::echo().await, Upstream::echo().await);
     let gateway = mirroring(&upstream, &shadow, "'shadow'").await;

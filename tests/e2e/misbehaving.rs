@@ -350,7 +350,7 @@ async fn repeated_failures_take_a_filter_out_of_service_for_a_while() {
     let gateway = doing(
         &upstream,
         "panic",
-        "quarantine = { after = 3, first = '3s', longest = '3s' }",
+        "quarantine = { after = 3, first = '2s', longest = '2s' }",
     )
     .await;
 
@@ -371,6 +371,10 @@ async fn repeated_failures_take_a_filter_out_of_service_for_a_while() {
     );
     assert_eq!(gateway.get("/good").await.status(), 200);
     eventually("it is tried again", async || gateway.get("/bad").await.status() == 500).await;
+    eventually("its next pause is no longer than the longest", async || {
+        gateway.log().matches("seconds=2.0").count() == 2
+    })
+    .await;
 }
 
 #[tokio::test]

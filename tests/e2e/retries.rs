@@ -350,6 +350,40 @@ async fn a_back_off_lies_between_tries() {
 }
 
 #[tokio::test]
+async fn a_back_off_grows_no_longer_than_the_longest() {
+    let upstream = failing_first(7, 503).await;
+    let retry = "retry = { tries = 8, on = '503', backoff = '100ms', longest_backoff = '100ms', budget_least = 10 }";
+    let gateway = Gateway::in_turn(&[&upstream], retry, "").await;
+    let begin = Instant::now();
+
+    assert_eq!(gateway.get("/").await.status(), 200);
+
+    // If each were twice as long as the one before, at least half of 12.7 s.
+    let waited = begin.elapsed();
+    assert!(waited < Duration::from_secs(6), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_few_retries_a_second_are_free_and_no_more() {
+    let upstream = always(503).await;
+    let retry = "retry = { tries = 2, on = '503', backoff = '1ms', budget = '0%', budget_least = 2 }";
+    let begin = Instant::now();
+    let gateway = Gateway::in_turn(&[&upstream], retry, "").await;
+
+    let mut asked = 0;
+    eventually("time has paid for another one", async || {
+        asked += 1;
+        assert_eq!(gateway.get("/").await.status(), 503);
+        upstream.requests() - asked > 4
+    })
+    .await;
+
+    let repeated = (upstream.requests() - asked) as f64;
+    let paid = 2.0 + 2.0 * begin.elapsed().as_secs_f64();
+    assert!(repeated <= paid, "{repeated} retries of {paid}");
+}
+
+#[tokio::test]
 async fn the_connection_of_an_answer_that_was_not_wanted_is_used_again() {
     let upstream = failing_first(2, 503).await;
     let gateway = Gateway::in_turn(&[&upstream], "retry = { on = '503', backoff = '50ms' }", "").await;

@@ -288,3 +288,50 @@ async fn targets_are_told_the_clients_address_by_the_proxy_protocol() {
         }
     }
 }
+
+#[tokio::test]
+async fn no_more_idle_connections_are_kept_than_the_limit() {
+    let upstream = Upstream::with(|_| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        http::Response::new(full("done"))
+    })
+    .await;
+    let gateway = with(&upstream, 1, "keep = 2").await;
+
+    assert_eq!(at_once(&gateway, 8).await, vec![200; 8]);
+
+    assert!(upstream.most_in_flight() > 2, "{}", upstream.most_in_flight());
+    eventually("two are left", async || upstream.open_connections() == 2).await;
+    assert_eq!(at_once(&gateway, 2).await, vec![200; 2]);
+    assert_eq!(upstream.open_connections(), 2);
+}
+
+/// Hundredths of a second until the kernel asks the peer at this port whether it is still there; none where it does not.
+fn asked_in(port: u16) -> Option<u64> {
+    let connections = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's connections");
+    let peer = format!("0100007F:{port:04X}");
+    let fields = connections
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // The peer's address is the third field, the timer the sixth: which one runs, and how long.
+    fields
+        .filter(|fields| fields.len() > 5 && fields[2] == peer)
+        .find_map(|fields| {
+            let (kind, left) = fields[5].split_once(':')?;
+            (kind == "02").then(|| u64::from_str_radix(left, 16).expect("a number"))
+        })
+}
+
+#[tokio::test]
+async fn silent_targets_are_asked_whether_they_are_still_there() {
+    let upstream = Upstream::answering("hello").await;
+    for (setting, least, most) in [("", 3_000, 6_000), ("tcp_keepalive = \"200s\"", 15_000, 20_000)] {
+        let gateway = with(&upstream, 1, setting).await;
+        assert_eq!(gateway.get("/").await.status(), 200);
+
+        eventually("the kernel will ask", async || {
+            asked_in(upstream.address().port()).is_some_and(|left| (least..=most).contains(&left))
+        })
+        .await;
+    }
+}

@@ -260,7 +260,13 @@ impl Server {
         let before = self.current();
         let is_new = |state: &&Arc<UpstreamState>| !before.upstreams.iter().any(|known| Arc::ptr_eq(known, state));
         let new: Vec<_> = gateway.upstreams.iter().filter(is_new).cloned().collect();
-        settled(&new, gateway.config.server.timeouts.reload).await;
+        if !settled(&new, gateway.config.server.timeouts.reload).await {
+            let upstreams = unsettled(&new);
+            tracing::warn!(
+                upstreams,
+                "it is not known yet how these are doing; the new configuration is used all the same"
+            );
+        }
         self.tending.update(gateway.upstreams.clone());
         let gateway = Arc::new(gateway);
         self.shared.current.store(gateway.clone());
@@ -279,10 +285,8 @@ impl Server {
             if settled(&gateway.upstreams, SHORTLY.min(limit)).await {
                 return true;
             }
-            let waiting = gateway.upstreams.iter().filter(|upstream| !upstream.is_settled());
-            let waiting: Vec<_> = waiting.map(|upstream| upstream.settings.name.as_str()).collect();
             tracing::info!(
-                upstreams = waiting.join(", "),
+                upstreams = unsettled(&gateway.upstreams),
                 "waiting until it is known how these are doing; /ready answers 503 meanwhile"
             );
             settled(&gateway.upstreams, limit).await
@@ -321,6 +325,13 @@ async fn settled(upstreams: &[Arc<UpstreamState>], limit: Duration) -> bool {
         }
     };
     tokio::time::timeout(limit, settled).await.is_ok()
+}
+
+/// The names of those of which it is not known how they are doing.
+fn unsettled(upstreams: &[Arc<UpstreamState>]) -> String {
+    let unsettled = upstreams.iter().filter(|upstream| !upstream.is_settled());
+    let names: Vec<_> = unsettled.map(|upstream| upstream.settings.name.as_str()).collect();
+    names.join(", ")
 }
 
 impl Drop for Server {

@@ -282,3 +282,24 @@ async fn a_reload_waits_for_the_targets_of_a_new_upstream() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_reload_waits_for_a_while_only_for_a_server_that_never_answers() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let resolver = silent.local_addr().expect("an address");
+    let timeouts = "[server.timeouts]\nreload = '1s'\n";
+    let gateway = Gateway::start(format!(
+        "[[route]]\nmatch = '/{{rest...}}'\nrespond = {{ body = 'old' }}\n{timeouts}"
+    ))
+    .await;
+
+    let discover = format!("{{ from = 'dns:users.internal:80', resolver = '{resolver}' }}");
+    gateway.write(format!("{}{timeouts}", discovering(&discover)));
+
+    gateway.log_line(&["it is not known yet", "users"]).await;
+    eventually("the new configuration is used all the same", async || {
+        let response = gateway.get("/").await;
+        response.status() == 503 && response.code() == "no-target"
+    })
+    .await;
+}

@@ -85,3 +85,22 @@ async fn a_host_without_an_address_is_left_out() {
     answered_by(&gateway, &["a"]).await;
     assert_eq!(gateway.metric("portcullis_upstream_targets", &[]).await, 1.0);
 }
+
+#[tokio::test]
+async fn a_gateway_whose_server_is_down_starts_and_gets_ready_later() {
+    let a = Upstream::answering("a").await;
+    let record = record("a", &a, 0, 1);
+    let Some(server) = DnsServer::start(HOSTS, &[&record]).await else {
+        return;
+    };
+    server.stop();
+
+    let gateway = Gateway::start_unready(srv(&server, "")).await;
+
+    gateway.log_line(&["waiting until it is known", "users"]).await;
+    assert_eq!(gateway.admin("/ready").await.status(), 503);
+    assert_eq!(gateway.get("/").await.code(), "no-target");
+    server.restart(&[&record]).await;
+    eventually("it is ready", async || gateway.admin("/ready").await.status() == 200).await;
+    answered_by(&gateway, &["a"]).await;
+}

@@ -181,6 +181,7 @@ async fn no_request_waits_for_an_api_that_never_answers() {
     assert_eq!(gateway.get("/").await.code(), "no-target");
 
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    assert_eq!(gateway.admin("/ready").await.status(), 503);
     gateway.log_line(&["discovery fails"]).await;
 }
 

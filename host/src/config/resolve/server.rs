@@ -157,6 +157,15 @@ fn timeouts(scope: &Scope<'_>, table: &file::Server) -> Timeouts {
     let timeouts = table.timeouts.as_ref().map_or(&none, |timeouts| &timeouts.value);
     let limits = table.limits.as_ref().map(|limits| &limits.value);
     let seconds = Duration::from_secs;
+    let ready = timeouts.ready.as_ref().map_or(seconds(5), |ready| ready.value.0);
+    let handover = scope.duration("handover", timeouts.handover.as_ref(), seconds(300));
+    if let (Some(_), Some(written)) = (&timeouts.ready, &timeouts.handover)
+        && handover < ready
+    {
+        let label = format!("`handover` is {handover:?}, `ready` is {ready:?}");
+        let title = "a gateway that takes over is given up before it may be ready";
+        scope.wrong_help(&written.span, title, label, "make `handover` at least `ready`");
+    }
     Timeouts {
         header: scope.duration("header", timeouts.header.as_ref(), seconds(10)),
         handshake: scope.duration("handshake", timeouts.handshake.as_ref(), seconds(10)),
@@ -171,8 +180,8 @@ fn timeouts(scope: &Scope<'_>, table: &file::Server) -> Timeouts {
         },
         // Zero is a way to say: do not wait.
         drain: timeouts.drain.as_ref().map_or(seconds(30), |drain| drain.value.0),
-        handover: scope.duration("handover", timeouts.handover.as_ref(), seconds(300)),
-        ready: timeouts.ready.as_ref().map_or(seconds(5), |ready| ready.value.0),
+        handover,
+        ready,
         reload: timeouts.reload.as_ref().map_or(seconds(2), |reload| reload.value.0),
     }
 }

@@ -83,7 +83,11 @@ fn destination(
         let span = written.map_or(span, |written| &written.span);
         scope.wrong_help(span, "a try may last longer than the whole request", label, help);
     }
-    hedge_within(scope, route.hedge.as_ref(), hedge, limit, "timeout");
+    let (limit, limited_by) = match try_timeout {
+        Some(one) if one < limit => (one, "try_timeout"),
+        _ => (limit, "timeout"),
+    };
+    hedge_within(scope, route.hedge.as_ref(), hedge, limit, limited_by);
     Destination {
         upstream: index,
         weight,
