@@ -218,13 +218,6 @@ async fn clients_of_https_are_told_where_http3_is_spoken() {
 }
 
 #[tokio::test]
-async fn every_client_may_have_to_show_that_its_address_is_its_own() {
-    let secured = Secured::with_http3(&["shop.example"], "{ retry = true }", HELLO).await;
-    let mut connection = secured.http3("shop.example").await;
-    assert_eq!(connection.get("/").await.text(), "hello");
-}
-
-#[tokio::test]
 async fn each_host_gets_its_certificate_and_a_new_one_after_a_reload() {
     let (folder, authority) = (Folder::new(), Authority::new());
     for name in ["a", "b"] {

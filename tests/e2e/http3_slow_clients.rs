@@ -1,14 +1,12 @@
 //! Clients of HTTP/3 that do not take what they have asked for.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use portcullis_tests::http3::answer;
-use portcullis_tests::{Gateway, Http3, Http3Client, Http3Stream, Secured, Upstream, eventually, full, generated};
-use tokio::net::UdpSocket;
+use portcullis_tests::{
+    Gateway, Http3, Http3Client, Http3Stream, Relay, Secured, Upstream, eventually, full, generated,
+};
 
 /// Answers at length, and what is asked of `/late` after a while.
 async fn upstream() -> Upstream {
@@ -74,44 +72,17 @@ async fn who_has_no_room_for_a_head_loses_its_stream_alone() {
     assert_eq!(connection.get("/late").await.text(), "late");
 }
 
-/// Passes packets to a gateway, and back while nobody is deaf.
-async fn relayed(gateway: SocketAddr, deaf: Arc<AtomicBool>) -> SocketAddr {
-    let [front, back] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0"));
-    let (front, back) = (front.await.unwrap(), back.await.unwrap());
-    back.connect(gateway).await.unwrap();
-    let address = front.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (mut there, mut here) = ([0; 2048], [0; 2048]);
-        let mut client = None;
-        loop {
-            tokio::select! {
-                Ok((length, from)) = front.recv_from(&mut there) => {
-                    client = Some(from);
-                    let _ = back.send(&there[..length]).await;
-                }
-                Ok(length) = back.recv(&mut here) => {
-                    if let Some(client) = client && !deaf.load(Ordering::Relaxed) {
-                        let _ = front.send_to(&here[..length], client).await;
-                    }
-                }
-            }
-        }
-    });
-    address
-}
-
 #[tokio::test]
 async fn who_acknowledges_nothing_is_not_kept() {
     let configuration = "[[route]]\nmatch = '/{rest...}'\nrespond = { body = 'hello' }\n\
         [server]\ntimeouts = { idle = '300ms', stall = '300ms' }\n";
     let secured = Secured::with_http3(&["shop.example"], "true", configuration).await;
-    let deaf = Arc::new(AtomicBool::new(false));
-    let address = relayed(secured.gateway.secure_address(), deaf.clone()).await;
+    let relay = Relay::before(secured.gateway.secure_address()).await;
     let mut connection = Http3Client::trusting(&secured.authority)
-        .connect(address, "shop.example")
+        .connect(relay.address(), "shop.example")
         .await;
     let request = connection.request("GET", "/unheard");
-    deaf.store(true, Ordering::Relaxed);
+    relay.lose_answers();
     let _stream = asked(&mut connection, request).await;
 
     assert_eq!(secured.gateway.outcome("/unheard").await, "responded");
@@ -173,27 +144,4 @@ async fn who_takes_a_response_too_slowly_loses_it() {
 
     assert!(broken_off, "all of it came");
     assert_eq!(secured.gateway.outcome("/sipped").await, "client-gone");
-}
-
-#[tokio::test]
-async fn who_does_not_finish_a_handshake_is_left_in_time() {
-    let configuration = "[[route]]\nmatch = '/'\nrespond = {}\n[server]\ntimeouts = { handshake = '300ms' }\n";
-    let secured = Secured::with_http3(&["shop.example"], "true", configuration).await;
-    let deaf = Arc::new(AtomicBool::new(true));
-    let address = relayed(secured.gateway.secure_address(), deaf).await;
-    let client = Http3Client::trusting(&secured.authority);
-    let unanswered = tokio::spawn(async move { client.quic(address, "shop.example").await });
-
-    let refused = [("reason", "handshake")];
-    eventually("it is counted", async || {
-        let counted = secured
-            .gateway
-            .metric("portcullis_connections_refused_total", &refused)
-            .await;
-        counted >= 1.0
-    })
-    .await;
-
-    unanswered.abort();
-    assert_eq!(secured.http3("shop.example").await.get("/").await.status(), 200);
 }
