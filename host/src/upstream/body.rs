@@ -17,8 +17,7 @@ use crate::server::incoming::is_malformed;
 
 /// A response's body while it streams. Its connection is given back when it ends, and closed when it is dropped before.
 pub(crate) struct UpstreamBody {
-    /// Until it has been read to its end.
-    incoming: Option<Incoming>,
+    incoming: Incoming,
     lease: Option<Lease>,
     request: Option<Rc<ClientBodyState>>,
     verdict: Option<Box<Verdict>>,
@@ -38,7 +37,7 @@ impl UpstreamBody {
         limit: Duration,
     ) -> UpstreamBody {
         let mut body = UpstreamBody {
-            incoming: Some(incoming),
+            incoming,
             lease: Some(lease),
             request,
             verdict,
@@ -46,17 +45,14 @@ impl UpstreamBody {
             last: None,
             alarm: Alarm::default(),
         };
-        if body.is_end_stream() {
+        if body.incoming.is_end_stream() {
             body.ended();
         }
         body
     }
 
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(incoming) = &mut self.incoming else {
-            return Poll::Ready(None);
-        };
-        match Pin::new(incoming).poll_frame(cx) {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => self.poll_stalled(cx),
             Poll::Ready(Some(Ok(frame))) => {
                 self.last = None;
@@ -64,7 +60,7 @@ impl UpstreamBody {
                     self.went(grpc::is_unavailable(trailers));
                 }
                 // Nothing follows trailers, and whoever has them may not ask again.
-                if frame.is_trailers() || self.is_end_stream() {
+                if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.ended();
                 }
                 Poll::Ready(Some(Ok(hop_by_hop::without_forbidden_trailers(frame))))
@@ -96,12 +92,11 @@ impl UpstreamBody {
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.incoming.is_end_stream()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
-        let read = || SizeHint::with_exact(0);
-        self.incoming.as_ref().map_or_else(read, HttpBody::size_hint)
+        self.incoming.size_hint()
     }
 
     /// Tells how it went, the first time this is known.
@@ -117,10 +112,10 @@ impl UpstreamBody {
             .request
             .as_ref()
             .is_none_or(|request| request.ended.get().is_some());
-        if let Some((lease, read)) = self.lease.take().zip(self.incoming.take())
+        if let Some(lease) = self.lease.take()
             && sent
         {
-            lease.keep(read);
+            lease.keep();
         }
     }
 }

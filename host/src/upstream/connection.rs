@@ -38,9 +38,6 @@ pub(crate) struct Http1 {
     head: Rc<LastHead>,
     interim: Rc<Interim>,
     life: Rc<Life>,
-    /// The body of the last response, read to its end. To drop one wakes the connection's task, which has nothing to do then;
-    /// with the next request it is woken anyway.
-    read: Option<Incoming>,
     /// Hands the socket over when the connection goes on in another protocol.
     released: Option<oneshot::Receiver<Released>>,
 }
@@ -150,13 +147,6 @@ impl Connection {
         }
     }
 
-    /// Takes the body of a response once it has been read to its end.
-    pub(super) fn set_aside(&mut self, read: Incoming) {
-        if let Connection::Http1(connection) = self {
-            connection.read = Some(read);
-        }
-    }
-
     /// Keeps the fields of the request that is sent next.
     pub(crate) fn keep(&self, request: &Request<Body>) -> Kept {
         match self {
@@ -176,9 +166,7 @@ impl Connection {
             Connection::Http1(connection) => {
                 connection.life.serves();
                 connection.interim.expect();
-                let sent = connection.sender.try_send_request(request);
-                connection.read = None;
-                Either::Left(sent)
+                Either::Left(connection.sender.try_send_request(request))
             }
             Connection::Http2(connection) => {
                 connection.life.serves();
@@ -226,7 +214,6 @@ impl Http1 {
             head,
             interim,
             life,
-            read: None,
             released: Some(released),
         }
     }

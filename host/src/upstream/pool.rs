@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
 use tokio::select;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -429,9 +428,8 @@ impl Lease {
         }
     }
 
-    /// Gives the connection back for other exchanges: its response has been `read` to the end, and its request sent.
-    pub(crate) fn keep(mut self, read: Incoming) {
-        self.connection.set_aside(read);
+    /// Gives the connection back for other exchanges: its response has been read to the end, and its request sent.
+    pub(crate) fn keep(self) {
         if matches!(self.connection, Connection::Http1(_)) && !self.connection.is_closed() {
             self.target.pool.put(self.connection);
         }
