@@ -18,10 +18,10 @@ use super::reach::{Reached, reach};
 use super::response_head;
 use super::slots::Slot;
 use super::target::Target;
+use super::turns::Turns;
 use crate::body::Body;
 use crate::config::resolved::{Address, Connections};
 use crate::server::executor::LocalExecutor;
-use crate::turn::Turn;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -133,15 +133,15 @@ async fn speak(reached: Reached, life: Rc<Life>, freed: Rc<Freed>, secure: bool)
         .max_buf_size(BUFFER);
     let head = Rc::<LastHead>::default();
     let interim = Rc::<Interim>::default();
-    let turn = Rc::<Turn>::default();
+    let turns = Rc::<Turns>::default();
     let io = TargetIo {
         socket: io,
         head: head.clone(),
         interim: interim.clone(),
-        turn: turn.clone(),
+        turns: turns.clone(),
     };
     let (sender, connection) = builder.handshake::<_, Body>(io).await?;
     Ok(Connection::Http1(Http1::run(
-        sender, connection, head, interim, turn, life,
+        sender, connection, head, interim, turns, life,
     )))
 }

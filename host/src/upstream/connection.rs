@@ -19,10 +19,10 @@ use super::interim::Interim;
 use super::last_head::{LastHead, TargetIo};
 use super::life::{EndedBy, Life};
 use super::pool::Freed;
+use super::turns::Turns;
 use crate::body::Body;
 use crate::server::executor::LocalExecutor;
 use crate::socket::Socket;
-use crate::turn::Turn;
 
 /// One connection to a target, ready to send requests.
 pub(crate) enum Connection {
@@ -37,6 +37,7 @@ pub(crate) struct Http1 {
     sender: http1::SendRequest<Body>,
     head: Rc<LastHead>,
     interim: Rc<Interim>,
+    turns: Rc<Turns>,
     life: Rc<Life>,
     /// Hands the socket over when the connection goes on in another protocol.
     released: Option<oneshot::Receiver<Released>>,
@@ -104,6 +105,15 @@ impl Connection {
         matches!(self, Connection::Http2(_))
     }
 
+    /// The last response has been read to its end.
+    pub(super) fn rest(&self) {
+        if let Connection::Http1(connection) = self
+            && connection.sender.is_ready()
+        {
+            connection.turns.rest();
+        }
+    }
+
     /// Waits until the connection can take a request.
     pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
         match self {
@@ -166,6 +176,7 @@ impl Connection {
             Connection::Http1(connection) => {
                 connection.life.serves();
                 connection.interim.expect();
+                connection.turns.resume();
                 Either::Left(connection.sender.try_send_request(request))
             }
             Connection::Http2(connection) => {
@@ -190,15 +201,18 @@ impl Http1 {
         mut connection: http1::Connection<TargetIo<TokioIo<Socket>>, Body>,
         head: Rc<LastHead>,
         interim: Rc<Interim>,
-        turn: Rc<Turn>,
+        turns: Rc<Turns>,
         life: Rc<Life>,
     ) -> Http1 {
-        let its_life = life.clone();
+        let (its_life, its_turns) = (life.clone(), turns.clone());
         let (release, released) = oneshot::channel();
         tokio::task::spawn_local(async move {
             let ended = poll_fn(|cx| {
-                turn.begin();
-                Pin::new(&mut connection).poll(cx)
+                if its_turns.begin(cx) {
+                    Pin::new(&mut connection).poll(cx)
+                } else {
+                    Poll::Pending
+                }
             });
             its_life.ended(ended.await);
             if !release.is_closed() {
@@ -213,6 +227,7 @@ impl Http1 {
             sender,
             head,
             interim,
+            turns,
             life,
             released: Some(released),
         }
@@ -221,6 +236,7 @@ impl Http1 {
 
 impl Drop for Http1 {
     fn drop(&mut self) {
+        self.turns.resume();
         if !self.sender.is_closed() {
             self.life.end(EndedBy::Aborted);
         }

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
 use super::interim::Interim;
-use crate::turn::Turn;
+use super::turns::Turns;
 
 /// Bytes that a connection keeps for its heads: most are smaller.
 const KEPT: usize = 4096;
@@ -80,19 +80,19 @@ pub(crate) struct TargetIo<S> {
     pub(crate) socket: S,
     pub(crate) head: Rc<LastHead>,
     pub(super) interim: Rc<Interim>,
-    /// The poll at hand of the connection's task.
-    pub(super) turn: Rc<Turn>,
+    pub(super) turns: Rc<Turns>,
 }
 
 impl<S: Read + Unpin> Read for TargetIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         if !io.interim.is_expected() {
-            return io.turn.ask(|| Pin::new(&mut io.socket).poll_read(cx, buf));
+            return io.turns.read(cx, |cx| Pin::new(&mut io.socket).poll_read(cx, buf));
         }
         // SAFETY: a `ReadBuf` only ever initialises what it is given, so the cursor's bytes stay as initialised as they were.
         let mut read = ReadBuf::uninit(unsafe { buf.as_mut() });
-        ready!(io.turn.ask(|| Pin::new(&mut io.socket).poll_read(cx, read.unfilled())))?;
+        let socket = Pin::new(&mut io.socket);
+        ready!(io.turns.read(cx, |cx| socket.poll_read(cx, read.unfilled())))?;
         let filled = read.filled().len();
         io.interim.follow(read.filled())?;
         // SAFETY: these bytes lie at the beginning of the cursor, and the socket has just written them.
@@ -105,19 +105,25 @@ impl<S: Write + Unpin> Write for TargetIo<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let io = self.get_mut();
         io.head.offered(buf);
-        unless_closed(Pin::new(&mut io.socket).poll_write(cx, buf), || buf.len())
+        let socket = Pin::new(&mut io.socket);
+        let written = io.turns.socket(cx, |cx| socket.poll_write(cx, buf));
+        unless_closed(written, || buf.len())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         // The protocol asks for this once all that it had to write has been taken.
-        ready!(unless_closed(Pin::new(&mut io.socket).poll_flush(cx), || ()))?;
+        let socket = Pin::new(&mut io.socket);
+        let flushed = io.turns.socket(cx, |cx| socket.poll_flush(cx));
+        ready!(unless_closed(flushed, || ()))?;
         io.head.unflushed.set(false);
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+        let io = self.get_mut();
+        let socket = Pin::new(&mut io.socket);
+        io.turns.socket(cx, |cx| socket.poll_shutdown(cx))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -132,7 +138,8 @@ impl<S: Write + Unpin> Write for TargetIo<S> {
         let io = self.get_mut();
         // A head comes before its body, in a piece of its own.
         io.head.offered(bufs.first().map_or(&[][..], |first| first));
-        let written = Pin::new(&mut io.socket).poll_write_vectored(cx, bufs);
+        let socket = Pin::new(&mut io.socket);
+        let written = io.turns.socket(cx, |cx| socket.poll_write_vectored(cx, bufs));
         unless_closed(written, || bufs.iter().map(|buf| buf.len()).sum())
     }
 }
@@ -193,7 +200,7 @@ mod tests {
 
     /// What a request gets from a target that reads nothing of it and says this.
     async fn unread(answer: &'static [u8]) -> hyper::Result<(u16, Bytes)> {
-        let turn = Rc::new(Turn::default());
+        let turns = Rc::new(Turns::default());
         let io = TargetIo {
             socket: Deaf {
                 refused: false,
@@ -201,11 +208,11 @@ mod tests {
             },
             head: Rc::default(),
             interim: Rc::default(),
-            turn: turn.clone(),
+            turns: turns.clone(),
         };
         let (mut sender, mut connection) = http1::handshake(io).await?;
         let connection = poll_fn(move |cx| {
-            turn.begin();
+            turns.begin(cx);
             Pin::new(&mut connection).poll(cx)
         });
         let request = http::Request::post("/")

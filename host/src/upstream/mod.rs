@@ -41,6 +41,7 @@ mod target_state;
 mod tasks;
 mod tending;
 pub(crate) mod tls;
+mod turns;
 mod upgraded;
 mod verdict;
 

@@ -431,6 +431,7 @@ impl Lease {
     /// Gives the connection back for other exchanges: its response has been read to the end, and its request sent.
     pub(crate) fn keep(self) {
         if matches!(self.connection, Connection::Http1(_)) && !self.connection.is_closed() {
+            self.connection.rest();
             self.target.pool.put(self.connection);
         }
     }
