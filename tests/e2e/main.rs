@@ -62,6 +62,7 @@ mod floods;
 mod limits;
 mod malformed;
 mod malformed_upstreams;
+mod slow_clients;
 mod smuggling;
 
 // Filters.

@@ -100,12 +100,11 @@ async fn a_name_is_asked_for_again_when_its_ttl_is_over() {
 
     let _gateway = Gateway::start(dns(&server, services.port, "")).await;
     eventually("it is asked a third time", async || {
-        server.questions("A", "users.internal") == 3
+        ["A", "AAAA"].map(|kind| server.questions(kind, "users.internal") >= 3) == [true; 2]
     })
     .await;
 
     assert!(begin.elapsed() >= Duration::from_secs(6), "{:?}", begin.elapsed());
-    assert_eq!(server.questions("AAAA", "users.internal"), 3);
 }
 
 #[tokio::test]
