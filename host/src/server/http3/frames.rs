@@ -1,10 +1,11 @@
 //! The frames of one stream that a client sends, followed before h3 sees them.
 //!
-//! h3 keeps a frame in memory until it is whole, also one of no known type, takes an empty DATA frame for the end of the
-//! body, and a stream that ends within one for a stream that ends. So what it gets from here is heads and payloads of
-//! frames that it can use, each of a size that we are ready to hold; all else is left out, counted, or ends the connection.
+//! h3 keeps a frame in memory until it is whole, also one of no known type, and adds its pieces up after each; it takes an
+//! empty DATA frame for the end of the body, and a stream that ends within one for a stream that ends. So what it gets from
+//! here is frames that it can use: DATA as it comes, and any other whole and in one piece, of a size that we are ready to
+//! hold. All else is left out, counted, or ends the connection.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use h3::error::Code;
 
 use crate::server::flood::{Flood, Floods};
@@ -32,6 +33,8 @@ enum State {
     Head(Head),
     /// Bytes of the payload that are still to come, and whether they are passed on.
     Payload { left: u64, passed: bool },
+    /// A frame that is passed on when it is whole: what has come, and how many bytes are still to.
+    Collected { come: BytesMut, left: u64 },
     /// No frames: passed on as it is.
     Opaque,
 }
@@ -85,6 +88,14 @@ impl Frames {
         }
     }
 
+    /// Bytes that are held of a frame that is not whole.
+    pub(super) fn held(&self) -> usize {
+        match &self.state {
+            State::Collected { come, .. } => come.len(),
+            _ => 0,
+        }
+    }
+
     /// Takes bytes that have come. What is next to be passed on of them, if anything: to be asked again until all are taken.
     ///
     /// # Errors
@@ -94,8 +105,7 @@ impl Frames {
             match &mut self.state {
                 State::Opaque => return Ok(Some(std::mem::take(bytes))),
                 State::Payload { left, passed } => {
-                    let piece =
-                        bytes.split_to(usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len())));
+                    let piece = bytes.split_to(at_most(*left, bytes));
                     let passed = *passed;
                     *left -= piece.len() as u64;
                     if *left == 0 {
@@ -103,6 +113,16 @@ impl Frames {
                     }
                     if passed {
                         return Ok(Some(piece));
+                    }
+                }
+                State::Collected { come, left } => {
+                    let piece = bytes.split_to(at_most(*left, bytes));
+                    come.extend_from_slice(&piece);
+                    *left -= piece.len() as u64;
+                    if *left == 0 {
+                        let whole = std::mem::take(come).freeze();
+                        self.state = State::Head(Head::default());
+                        return Ok(Some(whole));
                     }
                 }
                 State::Head(head) if self.stream == Stream::OneWay => {
@@ -122,14 +142,20 @@ impl Frames {
                 State::Head(head) => {
                     head.push(bytes.get_u8());
                     if let Some((kind, length)) = head.read() {
-                        let begun = head.copied();
+                        let begun = *head;
                         let passed = self.judge(kind, length, floods)?;
+                        let whole = length == 0;
                         self.state = match length {
                             0 => State::Head(Head::default()),
+                            left if passed && kind != kind::DATA => {
+                                let mut come = BytesMut::with_capacity(begun.come + at_most(left, bytes));
+                                come.extend_from_slice(begun.bytes());
+                                State::Collected { come, left }
+                            }
                             left => State::Payload { left, passed },
                         };
-                        if passed {
-                            return Ok(Some(begun));
+                        if passed && (whole || kind == kind::DATA) {
+                            return Ok(Some(begun.copied()));
                         }
                     }
                 }
@@ -144,7 +170,7 @@ impl Frames {
     /// It ended within a frame (RFC 9114 section 7.1).
     pub(super) fn end(&self) -> Result<(), Violation> {
         match &self.state {
-            State::Payload { .. } => Err(Violation::incomplete()),
+            State::Payload { .. } | State::Collected { .. } => Err(Violation::incomplete()),
             State::Head(head) if self.stream == Stream::Request && head.come > 0 => Err(Violation::incomplete()),
             _ => Ok(()),
         }
@@ -203,8 +229,13 @@ impl Violation {
     }
 }
 
+/// How many of these bytes belong to a frame of which so many are to come.
+fn at_most(left: u64, bytes: &Bytes) -> usize {
+    usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
+}
+
 /// Two numbers, as far as they have come.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Head {
     held: [u8; Head::MOST],
     come: usize,
@@ -296,6 +327,22 @@ mod tests {
         for piece in 1..=stream.len() {
             let followed = followed(Frames::of_request(100), &stream, piece);
             assert_eq!(followed, Ok((vec![1, 2, 7, 7, 0, 4, 1, 2, 3, 4], true)));
+        }
+    }
+
+    #[test]
+    fn a_head_is_passed_on_in_one_piece_however_it_comes() {
+        let head = [&[1, 0x40, 100][..], &[7; 100]].concat();
+        for size in [1, 2, 50, 102, 103] {
+            let (mut floods, mut frames) = (Floods::new(&Http2Limits::default()), Frames::of_request(100));
+            let (mut passed, mut most) = (Vec::new(), 0);
+            for piece in head.chunks(size) {
+                let mut bytes = Bytes::copy_from_slice(piece);
+                passed.extend(frames.follow(&mut bytes, &mut floods).unwrap());
+                most = most.max(frames.held());
+            }
+            assert_eq!(passed, [&head[..]], "{size}");
+            assert!(most < head.len() && frames.held() == 0);
         }
     }
 

@@ -7,6 +7,7 @@ mod body;
 mod endpoint;
 mod exchange;
 mod frames;
+mod incomplete;
 mod one_way;
 mod quic;
 

@@ -16,6 +16,7 @@ use h3::quic::{
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 
 use super::frames::{Frames, Violation};
+use super::incomplete::{Incomplete, Part};
 use super::one_way::{OneWay, Told};
 use crate::server::activity::{Activity, Order};
 use crate::server::flood::{Flood, Floods};
@@ -33,6 +34,8 @@ pub(super) struct Quic {
     accepted: RefCell<Option<Stopped>>,
     /// What is said of the connection itself.
     pub(super) told: Rc<Told>,
+    /// What is held of frames that are not whole.
+    incomplete: Incomplete,
 }
 
 /// Comes when the client wants no more of a response, or has all of it.
@@ -53,6 +56,7 @@ impl Quic {
             closing: Cell::new(false),
             accepted: RefCell::default(),
             told: Rc::default(),
+            incomplete: Incomplete::default(),
         })
     }
 
@@ -161,14 +165,18 @@ pub(super) struct Receiver {
     frames: Frames,
     /// Bytes that have come and have not been followed yet.
     unread: Bytes,
+    /// What is held of a frame that is not whole.
+    part: Part,
     ended: bool,
 }
 
 impl Receiver {
     fn new(quic: &Rc<Quic>, stream: quinn::RecvStream, frames: Frames) -> Result<Receiver, ConnectionErrorIncoming> {
+        let id = id(stream.id())?;
         Ok(Receiver {
             quic: quic.clone(),
-            id: id(stream.id())?,
+            id,
+            part: Part::of(id),
             stream,
             frames,
             unread: Bytes::new(),
@@ -262,8 +270,13 @@ impl RecvStream for Receiver {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
         loop {
             let followed = self.quic.counted(|floods| self.frames.follow(&mut self.unread, floods));
+            let held = self.frames.held();
+            self.quic.incomplete.hold(&mut self.part, held);
             if let Some(passed) = followed.map_err(|violation| self.quic.end(violation))? {
                 return Poll::Ready(Ok(Some(passed)));
+            }
+            if held > 0 && !self.quic.incomplete.may_grow(&self.part, cx) {
+                return Poll::Pending;
             }
             let read = {
                 let reading = pin!(self.stream.read_chunk(usize::MAX, true));
@@ -306,6 +319,7 @@ impl Drop for Receiver {
         if !self.ended {
             self.stop_sending(Code::H3_NO_ERROR.value());
         }
+        self.quic.incomplete.hold(&mut self.part, 0);
     }
 }
 
