@@ -15,6 +15,7 @@ use crate::backend::proxy::Recorded;
 use crate::compression::Compressed;
 use crate::pipeline::body::Transformed;
 use crate::rejection::Rejection;
+use crate::server::accept::section_size;
 use crate::server::hop_by_hop;
 use crate::server::incoming::Incoming;
 use crate::server::wait::Watch;
@@ -51,6 +52,8 @@ pub(crate) enum BodyError {
     TooLarge,
     #[error("the request's body is malformed")]
     Malformed,
+    #[error("the request's trailers are larger than the limit")]
+    TrailersTooLarge,
     #[error("the client went away")]
     ClientGone,
     #[error("the client stopped sending")]
@@ -76,6 +79,7 @@ impl BodyError {
         match self {
             BodyError::TooLarge => Rejection::BodyTooLarge,
             BodyError::Malformed => Rejection::BadRequest("the body is malformed"),
+            BodyError::TrailersTooLarge => Rejection::HeadersTooLarge,
             BodyError::ClientGone => Rejection::ClientGone,
             BodyError::ClientStalled => Rejection::RequestTimeout,
             BodyError::UpstreamReset | BodyError::Superseded => Rejection::UpstreamReset,
@@ -90,6 +94,7 @@ impl BodyError {
         match self {
             BodyError::TooLarge => "body-too-large",
             BodyError::Malformed => "bad-request",
+            BodyError::TrailersTooLarge => "headers-too-large",
             BodyError::ClientGone => "client-gone",
             BodyError::ClientStalled => "request-timeout",
             BodyError::UpstreamReset | BodyError::Superseded => "upstream-reset",
@@ -195,19 +200,41 @@ pub(crate) struct ClientBodyState {
     pub(crate) ended: Cell<Option<Instant>>,
 }
 
-/// A client's body, counted against its limit while it streams.
+/// A client's body, counted against its limits while it streams.
 pub(crate) struct ClientBody {
     incoming: Incoming,
     limit: u64,
+    trailers: TrailerLimits,
     state: Rc<ClientBodyState>,
     watch: Watch,
 }
 
+/// What trailers may hold: as much as a head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TrailerLimits {
+    /// Bytes, as HTTP/2 counts them; none in HTTP/1, where they have been counted as they came.
+    pub(crate) size: Option<usize>,
+    pub(crate) count: usize,
+}
+
+impl TrailerLimits {
+    fn allow(&self, trailers: &HeaderMap) -> bool {
+        trailers.len() <= self.count && self.size.is_none_or(|most| section_size(trailers) <= most)
+    }
+}
+
 impl ClientBody {
-    pub(crate) fn new(incoming: Incoming, limit: Option<u64>, state: Rc<ClientBodyState>, watch: Watch) -> ClientBody {
+    pub(crate) fn new(
+        incoming: Incoming,
+        limit: Option<u64>,
+        trailers: TrailerLimits,
+        state: Rc<ClientBodyState>,
+        watch: Watch,
+    ) -> ClientBody {
         ClientBody {
             incoming,
             limit: limit.unwrap_or(u64::MAX),
+            trailers,
             state,
             watch,
         }
@@ -229,6 +256,12 @@ impl ClientBody {
                 self.state.read.set(read);
                 if read > self.limit {
                     return Poll::Ready(Some(Err(self.fail(BodyError::TooLarge))));
+                }
+                if frame
+                    .trailers_ref()
+                    .is_some_and(|trailers| !self.trailers.allow(trailers))
+                {
+                    return Poll::Ready(Some(Err(self.fail(BodyError::TrailersTooLarge))));
                 }
                 // Nothing follows trailers or the last byte of a known length, and who sends them on need not ask.
                 let whole = self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0);

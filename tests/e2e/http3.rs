@@ -67,6 +67,30 @@ async fn an_answer_to_head_announces_only_what_the_upstream_announces() {
 }
 
 #[tokio::test]
+async fn who_waits_with_a_body_is_told_to_go_on_only_when_somebody_asks_for_it() {
+    let upstream = Upstream::echo().await;
+    let configuration = format!(
+        "{}body_size = '1KiB'\n[[route]]\nmatch = '/fixed'\nrespond = {{ body = 'hello' }}\n",
+        Gateway::proxying_configuration(&upstream)
+    );
+    let secured = Secured::with_http3(&["shop.example"], "true", &configuration).await;
+    let mut connection = secured.http3("shop.example").await;
+    for (path, length, status) in [("/fixed", 5, 200), ("/large", 2000, 413), ("/", 5, 100)] {
+        let head = connection.request("POST", path).header("expect", "100-continue");
+        let head = head.header("content-length", length).body(()).unwrap();
+        let mut stream = connection.open(head).await.unwrap();
+
+        assert_eq!(stream.recv_response().await.unwrap().status(), status, "{path}");
+
+        if status == 100 {
+            send_body(&mut stream, full("12345")).await.unwrap();
+            let answer = answer(&mut stream).await.unwrap();
+            assert!(answer.text().contains("\"length\":5"), "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn large_bodies_stream_both_ways_in_flat_memory() {
     let upstream = Upstream::with(|request| async move {
         let mut count = 0;
@@ -210,6 +234,17 @@ async fn clients_of_https_are_told_where_http3_is_spoken() {
         assert_eq!(told(&secured, option).await, format!("h3=\":{port}\"; ma=86400"));
     }
     assert!(!secured.http3("shop.example").await.get("/").await.has("alt-svc"));
+
+    // What an upstream says of itself is not true of the gateway.
+    let upstream = Upstream::with(|_| async {
+        let answer = http::Response::builder().header("alt-svc", "h3=\":1\"");
+        answer.body(full("hello")).expect("a response")
+    })
+    .await;
+    let before = proxying(&upstream).await;
+    assert!(!before.http3("shop.example").await.get("/").await.has("alt-svc"));
+    let port = before.gateway.secure_address().port();
+    assert_eq!(told(&before, "--http2").await, format!("h3=\":{port}\"; ma=86400"));
 
     let other = Secured::with_http3(&["shop.example"], "{ port = 443, max_age = '1h' }", HELLO).await;
     assert_eq!(told(&other, "--http2").await, "h3=\":443\"; ma=3600");

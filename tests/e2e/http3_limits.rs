@@ -80,6 +80,35 @@ async fn bodies_have_limits_and_the_length_that_was_announced() {
 }
 
 #[tokio::test]
+async fn trailers_have_the_limits_of_heads() {
+    let upstream = Upstream::echo().await;
+    let limits = "limits = { header_size = '2KiB', header_count = 20 }";
+    let secured = limited(limits, &Gateway::proxying_configuration(&upstream)).await;
+    let mut connection = secured.http3("shop.example").await;
+    let within = [(1, 1500), (20, 10)];
+    let beyond = [(1, 2048), (21, 10)];
+    for ((count, length), status) in within
+        .map(|size| (size, 200))
+        .into_iter()
+        .chain(beyond.map(|size| (size, 431)))
+    {
+        let name = |at: usize| http::HeaderName::try_from(format!("x-{at}")).unwrap();
+        let value = http::HeaderValue::try_from("y".repeat(length)).unwrap();
+        let trailers = (0..count).map(|at| (name(at), value.clone())).collect();
+        let head = connection.request("POST", "/").body(()).unwrap();
+        let mut stream = connection.open(head).await.unwrap();
+        stream.send_data(Bytes::from_static(b"body")).await.unwrap();
+        stream.send_trailers(trailers).await.unwrap();
+        let _ = stream.finish().await;
+        assert_eq!(
+            answer(&mut stream).await.unwrap().status(),
+            status,
+            "{count} of {length}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn heads_have_one_meaning() {
     let secured = limited("", HELLO).await;
     let mut connection = secured.http3("shop.example").await;
@@ -177,10 +206,18 @@ async fn malformed_requests_cost_their_stream() {
         ("x y", "1"),
         ("x", "a\nb"),
         ("", "1"),
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "other.example"),
+        (":path", "/other"),
+        (":status", "200"),
+        (":protocol", "websocket"),
     ] {
         let fields = [&GET[..], &[field]].concat();
         assert_eq!(raw(&quic, &headers(&fields)).await, Err(H3_MESSAGE_ERROR), "{field:?}");
     }
+    let late = [&[("x", "1")][..], &GET].concat();
+    assert_eq!(raw(&quic, &headers(&late)).await, Err(H3_MESSAGE_ERROR));
     assert!(raw(&quic, &headers(&GET)).await.is_ok());
     let log = secured.gateway.logged(|line| line["outcome"] == "bad-request").await;
     assert_eq!(
@@ -239,6 +276,10 @@ async fn frames_of_no_known_type_and_empty_ones_are_left_out() {
     let answer = raw(&quic, &sent).await.unwrap();
 
     assert!(String::from_utf8_lossy(&answer).contains("\"length\":3"));
+    let path = [&post[..3], &[(":path", "/trailers")]].concat();
+    let trailing = [&headers(&path)[..], &[0, 1, b'a'], &headers(&[(":path", "/")])].concat();
+    let _ = raw(&quic, &trailing).await;
+    assert_eq!(secured.gateway.outcome("/trailers").await, "bad-request");
 }
 
 #[tokio::test]

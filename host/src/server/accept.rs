@@ -134,6 +134,12 @@ const CLIENT_CERT_CHAIN: &str = "client-cert-chain";
 /// What HTTP/2 counts for a field beside its name and value.
 const FIELD_OVERHEAD: usize = 32;
 
+/// The size of a section of fields as HTTP/2 counts it.
+pub(crate) fn section_size(fields: &HeaderMap) -> usize {
+    let sizes = fields.iter().map(|(name, value)| name.as_str().len() + value.len());
+    sizes.map(|size| size + FIELD_OVERHEAD).sum()
+}
+
 impl Seen<'_> {
     fn of(headers: &HeaderMap) -> Seen<'_> {
         let mut seen = Seen::default();

@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::incoming::Incoming;
 use super::view::{RouteView, View};
 use crate::backend::proxy::{Proxy, Terms};
-use crate::body::{Body, BodyError, ClientBodyState};
+use crate::body::{Body, BodyError, ClientBodyState, TrailerLimits};
 use crate::config::resolved::Timeouts;
 use crate::pipeline::{Exchange, ExchangeId, ResponseHead};
 use crate::rejection::{CLIENT_GONE, Outcome, Rejection};
@@ -121,6 +121,15 @@ impl Completion {
             // It is still asked for when the exchange ends.
             status: head.status,
             headers: std::mem::take(&mut head.headers),
+        }
+    }
+
+    /// What its client's trailers may hold.
+    pub(super) fn trailer_limits(&self) -> TrailerLimits {
+        let limits = &self.view.gateway.config.server.limits;
+        TrailerLimits {
+            size: (self.exchange.version >= Version::HTTP_2).then_some(limits.header_size),
+            count: limits.header_count,
         }
     }
 

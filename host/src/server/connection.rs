@@ -52,6 +52,8 @@ pub(super) struct Connection {
     pub(super) host: KnownHost,
     /// None where plain HTTP is spoken.
     pub(super) secured: Option<Secured>,
+    /// Whether its listener speaks HTTP/3, too.
+    pub(super) has_http3: bool,
     /// Where HTTP/3 is spoken, for clients that do not know.
     pub(super) alt_svc: Option<HeaderValue>,
     /// Tells an exchange that it has waited for too long, here while none waits.
@@ -72,10 +74,8 @@ impl Connection {
         secured: Option<Secured>,
     ) -> Connection {
         let view = worker.view();
-        let secure = view
-            .listeners
-            .get(listener)
-            .is_some_and(|listener| listener.tls.is_some());
+        let settings = view.listeners.get(listener);
+        let secure = settings.is_some_and(|listener| listener.tls.is_some());
         let proxies = &view.gateway.config.server.trusted_proxies;
         Connection {
             worker: worker.clone(),
@@ -84,6 +84,7 @@ impl Connection {
             forwarder: Forwarder::new(client.unwrap_or(LOCAL), secure, proxies),
             host: KnownHost::default(),
             secured,
+            has_http3: settings.is_some_and(|listener| listener.settings.http3.is_some()),
             alt_svc: None,
             alarm: Cell::default(),
             tunnel: Cell::default(),

@@ -4,7 +4,7 @@
 //! ready filter instances. What they share: the current [`Gateway`], counters that each writes its own part of, and the
 //! store behind rate limits.
 
-mod accept;
+pub(crate) mod accept;
 pub(crate) mod activity;
 mod client_limits;
 mod completion;

@@ -65,10 +65,16 @@ pub(super) fn serve<B: Into<Incoming>>(
         if asks {
             completion.connection.activity.handshake.refuse();
         }
-        let alt_svc = completion.connection.alt_svc().cloned();
+        let told = completion
+            .connection
+            .has_http3
+            .then(|| completion.connection.alt_svc().cloned());
         let mut response = outgoing.respond(body);
-        if let Some(alt_svc) = alt_svc {
-            response.headers_mut().insert(header::ALT_SVC, alt_svc);
+        match told {
+            None => {}
+            Some(Some(alt_svc)) => drop(response.headers_mut().insert(header::ALT_SVC, alt_svc)),
+            // What an upstream says of itself is not true of us.
+            Some(None) => drop(response.headers_mut().remove(header::ALT_SVC)),
         }
         if close {
             response
@@ -228,7 +234,13 @@ fn client_body(completion: &mut Completion, incoming: Incoming) -> Result<Body, 
     } else {
         Watch::new(activity)
     };
-    Ok(Body::Client(Box::new(ClientBody::new(incoming, limit, state, watch))))
+    Ok(Body::Client(Box::new(ClientBody::new(
+        incoming,
+        limit,
+        completion.trailer_limits(),
+        state,
+        watch,
+    ))))
 }
 
 /// Whether a body's messages come when there is something to say (gRPC, and Connect's streams), and not as fast as they can.

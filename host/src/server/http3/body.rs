@@ -11,6 +11,7 @@ use h3::error::StreamError;
 use h3::server::RequestStream;
 use http::Method;
 use http_body::{Frame, SizeHint};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::quic::Receiver;
@@ -21,6 +22,8 @@ pub(crate) struct RequestBody {
     stream: RequestStream<Receiver, Bytes>,
     /// Whether the client has taken its request back.
     gave_up: Rc<Cell<bool>>,
+    /// Told when somebody asks for what has not come.
+    asked: Option<Rc<Notify>>,
     /// What was read to find out whether there is anything.
     first: Option<Result<Frame<Bytes>, BodyError>>,
     /// Bytes that are announced and have not come.
@@ -49,6 +52,7 @@ impl RequestBody {
         RequestBody {
             stream,
             gave_up,
+            asked: None,
             first: None,
             left: announced,
             stage: Stage::Content,
@@ -66,11 +70,23 @@ impl RequestBody {
         self.first = first.ok().flatten();
     }
 
+    /// What is told when somebody asks for a body that its client has not begun to send.
+    pub(super) fn asked(&mut self) -> Rc<Notify> {
+        self.asked.get_or_insert_default().clone()
+    }
+
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let asked = self.asked.take();
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
         }
-        let polled = ready!(self.poll_next(cx));
+        let polled = self.poll_next(cx);
+        if polled.is_pending()
+            && let Some(asked) = asked
+        {
+            asked.notify_one();
+        }
+        let polled = ready!(polled);
         if let Some(Err(_)) = &polled {
             self.stage = Stage::Ended;
         }

@@ -1,6 +1,7 @@
 //! One request that comes over HTTP/3, and its response.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use h3::error::{Code, StreamError};
 use h3::server::{RequestResolver, RequestStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::body::RequestBody;
@@ -128,20 +130,59 @@ async fn answer(
     let mut body = RequestBody::new(receiver, announced(&parts.headers), gave_up.clone());
     body.begin(&parts.method).await;
     let for_head = parts.method == Method::HEAD;
-    if expects(&parts.headers) && !body.is_end_stream() {
-        // What is refused is refused all the same, only with a body on its way.
+    let waits = expects(&parts.headers) && !body.is_end_stream();
+    let asked = waits.then(|| body.asked());
+    let serving = service::serve(connection, Request::from_parts(parts, Box::new(body)));
+    let response = match asked {
+        None => match serving.await {
+            Ok(response) => response,
+        },
+        Some(asked) => match invite(&mut sender, &asked, serving).await {
+            Ok(response) => response,
+            Err(error) => return error.into(),
+        },
+    };
+    send(&mut sender, response, for_head).await.unwrap_or_else(Ended::from)
+}
+
+/// The response to a client that waits with its body until it is told to go on (RFC 9110 section 10.1.1): when somebody asks
+/// for it. What is answered without is never sent.
+async fn invite(
+    sender: &mut RequestStream<Sender, Bytes>,
+    asked: &Notify,
+    serving: impl Future<Output = Result<Response<Sending>, Infallible>>,
+) -> Result<Response<Sending>, StreamError> {
+    let mut serving = pin!(serving);
+    let mut asked = pin!(asked.notified());
+    let mut response = poll_fn(|cx| match serving.as_mut().poll(cx) {
+        Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
+        Poll::Pending => asked.as_mut().poll(cx).map(|()| None),
+    })
+    .await;
+    if response.is_none() {
         let mut go_on = Response::new(());
         *go_on.status_mut() = StatusCode::CONTINUE;
-        let stall = connection.worker.view().gateway.config.server.timeouts.stall;
-        match timeout(stall, sender.send_response(go_on)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error.into(),
-            Err(_) => return Ended::NotTaken,
-        }
+        let mut told = pin!(sender.send_response(go_on));
+        poll_fn(|cx| {
+            if response.is_none()
+                && let Poll::Ready(Ok(answered)) = serving.as_mut().poll(cx)
+            {
+                response = Some(answered);
+            }
+            let told = told.as_mut().poll(cx);
+            if told.is_pending()
+                && let Some(response) = &mut response
+            {
+                response.body_mut().head_waits(cx.waker());
+            }
+            told
+        })
+        .await?;
     }
-    let request = Request::from_parts(parts, Box::new(body));
-    let Ok(response) = service::serve(connection, request).await;
-    send(&mut sender, response, for_head).await.unwrap_or_else(Ended::from)
+    match response {
+        Some(response) => Ok(response),
+        None => serving.await.map_err(|never| match never {}),
+    }
 }
 
 /// Sends a response.

@@ -8,6 +8,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use h3::error::Code;
 
+use super::field_section::{self, Place, Verdict};
 use crate::server::flood::{Flood, Floods};
 
 /// Follows the bytes of one stream.
@@ -17,6 +18,8 @@ pub(super) struct Frames {
     state: State,
     /// Bytes that a header section may have.
     most_head: u64,
+    /// Where the next header section stands.
+    place: Place,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +88,7 @@ impl Frames {
             stream,
             state: State::Head(Head::default()),
             most_head,
+            place: Place::Head,
         }
     }
 
@@ -122,7 +126,7 @@ impl Frames {
                     if *left == 0 {
                         let whole = std::mem::take(come).freeze();
                         self.state = State::Head(Head::default());
-                        return Ok(Some(whole));
+                        return self.checked(whole).map(Some);
                     }
                 }
                 State::Head(head) if self.stream == Stream::OneWay => {
@@ -154,14 +158,35 @@ impl Frames {
                             }
                             left => State::Payload { left, passed },
                         };
-                        if passed && (whole || kind == kind::DATA) {
+                        if passed && kind == kind::DATA {
                             return Ok(Some(begun.copied()));
+                        } else if passed && whole {
+                            return self.checked(begun.copied()).map(Some);
                         }
                     }
                 }
             }
         }
         Ok(None)
+    }
+
+    /// A frame that is whole, as h3 is to see it.
+    fn checked(&mut self, whole: Bytes) -> Result<Bytes, Violation> {
+        if self.stream != Stream::Request {
+            return Ok(whole);
+        }
+        let section = number(&whole).and_then(|(_, rest)| number(rest));
+        let section = section.map_or(&[][..], |(_, section)| section);
+        let place = std::mem::replace(&mut self.place, Place::Trailers);
+        match field_section::judge(section, place) {
+            Verdict::Good => Ok(whole),
+            // h3 resets the stream for it.
+            Verdict::Malformed => Ok(Bytes::from_static(field_section::MALFORMED)),
+            Verdict::Undecodable => Err(Violation {
+                code: Code::QPACK_DECOMPRESSION_FAILED,
+                what: "a header section that cannot be read",
+            }),
+        }
     }
 
     /// The stream has ended.
@@ -318,7 +343,7 @@ mod tests {
     fn what_h3_can_use_is_passed_on_and_all_else_left_out() {
         let stream = [
             &[0x21, 3, 1, 2, 3][..], // no known type
-            &[1, 2, 7, 7],           // HEADERS
+            &[1, 2, 0, 0],           // HEADERS
             &[0, 0],                 // DATA without any
             &[0x40, 0x41, 1, 9],     // WebTransport's
             &[0, 4, 1, 2, 3, 4],     // DATA
@@ -326,14 +351,14 @@ mod tests {
         .concat();
         for piece in 1..=stream.len() {
             let followed = followed(Frames::of_request(100), &stream, piece);
-            assert_eq!(followed, Ok((vec![1, 2, 7, 7, 0, 4, 1, 2, 3, 4], true)));
+            assert_eq!(followed, Ok((vec![1, 2, 0, 0, 0, 4, 1, 2, 3, 4], true)));
         }
     }
 
     #[test]
     fn a_head_is_passed_on_in_one_piece_however_it_comes() {
-        let head = [&[1, 0x40, 100][..], &[7; 100]].concat();
-        for size in [1, 2, 50, 102, 103] {
+        let head = [&[1, 0x40, 100, 0, 0][..], &[0xc2; 98]].concat();
+        for size in [1, 2, 50, head.len() - 1, head.len()] {
             let (mut floods, mut frames) = (Floods::new(&Http2Limits::default()), Frames::of_request(100));
             let (mut passed, mut most) = (Vec::new(), 0);
             for piece in head.chunks(size) {
@@ -348,10 +373,10 @@ mod tests {
 
     #[test]
     fn a_stream_ends_between_frames_only() {
-        let stream = [1, 1, 7, 0, 4, 1, 2, 3, 4];
+        let stream = [1, 2, 0, 0, 0, 4, 1, 2, 3, 4];
         for length in 0..=stream.len() {
             let (_, whole) = followed(Frames::of_request(100), &stream[..length], 3).unwrap();
-            assert_eq!(whole, matches!(length, 0 | 3 | 9), "{length}");
+            assert_eq!(whole, matches!(length, 0 | 4 | 10), "{length}");
         }
     }
 

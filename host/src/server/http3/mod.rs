@@ -6,6 +6,7 @@
 mod body;
 mod endpoint;
 mod exchange;
+mod field_section;
 mod frames;
 mod incomplete;
 mod one_way;
