@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -16,21 +16,21 @@ use crate::World;
 use crate::tally::{Ended, Kind};
 
 /// How long an answer may take before it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two requests of one client.
-const PAUSE: Duration = Duration::from_millis(3);
+pub(crate) const PAUSE: Duration = Duration::from_millis(3);
 
 /// What a request was, for what is said of its end.
-struct Sent {
-    id: String,
-    body: Bytes,
-    begun: Instant,
+pub(crate) struct Sent {
+    pub(crate) id: String,
+    pub(crate) body: Bytes,
+    pub(crate) begun: Instant,
     /// Whether the gateway sends it again when a target dies.
     repeatable: bool,
 }
 
 impl Sent {
-    fn new(method: &Method) -> Sent {
+    pub(crate) fn new(method: &Method) -> Sent {
         let size = if *method == Method::POST {
             fastrand::usize(0..60_000)
         } else {
@@ -57,17 +57,29 @@ impl Sent {
 
     /// What to say of an answer, or of none.
     async fn ended<E: std::fmt::Display>(&self, world: &World, answer: Result<Response<Incoming>, E>) -> Ended {
-        let died = || world.targets.died_since(self.begun);
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return Ended::Unexplained(format!("no answer to {}: {error}", self.id)),
         };
-        let (status, id) = (answer.status(), answer.headers().get("x-id").cloned());
-        let body = answer.into_body().collect().await;
-        match (status.as_u16(), body) {
+        let (status, id) = (answer.status().as_u16(), answer.headers().get("x-id").cloned());
+        let body = answer.into_body().collect().await.map(Collected::to_bytes);
+        let id = id.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        self.judged(world, status, id, body)
+    }
+
+    /// The same of an answer that has been read.
+    pub(crate) fn judged<E: std::fmt::Display>(
+        &self,
+        world: &World,
+        status: u16,
+        id: impl AsRef<[u8]>,
+        body: Result<impl AsRef<[u8]>, E>,
+    ) -> Ended {
+        let died = || world.targets.died_since(self.begun);
+        match (status, body) {
             (200, Ok(body)) => {
-                let body = body.to_bytes();
-                if id.is_none_or(|id| id != self.id.as_str()) || body != self.body {
+                let body = body.as_ref();
+                if id.as_ref() != self.id.as_bytes() || body != self.body {
                     return Ended::MixedUp(format!(
                         "{} has an answer with {} bytes that is not its own",
                         self.id,
@@ -84,13 +96,13 @@ impl Sent {
                 "{status} for {} after {:?}: {}",
                 self.id,
                 self.begun.elapsed(),
-                String::from_utf8_lossy(&body.to_bytes())
+                String::from_utf8_lossy(body.as_ref())
             )),
         }
     }
 }
 
-async fn connect(world: &World, secure: bool) -> Option<http1::SendRequest<Full<Bytes>>> {
+pub(crate) async fn connect(world: &World, secure: bool) -> Option<http1::SendRequest<Full<Bytes>>> {
     if secure {
         let socket = world.certificates.connect(world.gateway.secure_address()).await;
         return handshake(socket.map_err(|error| eprintln!("TLS: {error}")).ok()?).await;
@@ -194,9 +206,7 @@ pub(crate) async fn crashing(world: Arc<World>, end: Instant) {
             let mut request = sent.request(Method::GET, "/fragile");
             let crash = fastrand::u8(..10) == 0;
             if crash {
-                request
-                    .headers_mut()
-                    .insert("x-panic", http::HeaderValue::from_static("now"));
+                request.headers_mut().insert("x-panic", HeaderValue::from_static("now"));
             }
             let ended = match timeout(PATIENCE, sender.send_request(request)).await {
                 Ok(Ok(answer)) if crash && answer.status() == 500 => {

@@ -9,8 +9,10 @@
 //! ```
 
 mod certificates;
+mod events;
 mod grpc;
 mod http;
+mod http3;
 mod tally;
 mod targets;
 mod upheaval;
@@ -94,8 +96,12 @@ async fn soak(length: Duration) -> bool {
     }
     for _ in 0..2 {
         tasks.spawn(http::at_once(world.clone(), end));
+        tasks.spawn(http3::one_after_the_other(world.clone(), end));
         tasks.spawn(grpc::stream(world.clone(), end));
         tasks.spawn(grpc::call(world.clone(), end));
+    }
+    for secure in [false, true] {
+        tasks.spawn(events::follow(world.clone(), secure, end));
     }
     tasks.spawn(upheaval::targets_die_and_return(world.clone(), end));
     tasks.spawn(upheaval::files_change(world.clone(), end));

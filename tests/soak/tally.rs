@@ -10,6 +10,10 @@ pub(crate) enum Kind {
     Http1,
     /// Many at once, HTTP/2.
     Http2,
+    /// One request after the other, HTTP/3.
+    Http3,
+    /// Streams of server-sent events.
+    Events,
     /// Requests whose filter crashes, and those beside them.
     Crashing,
     /// gRPC, one message each way.
@@ -21,9 +25,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 6] = [
+    pub(crate) const ALL: [Kind; 8] = [
         Kind::Http1,
         Kind::Http2,
+        Kind::Http3,
+        Kind::Events,
         Kind::Crashing,
         Kind::GrpcCall,
         Kind::GrpcStream,
@@ -34,6 +40,8 @@ impl Kind {
         match self {
             Kind::Http1 => "http/1.1",
             Kind::Http2 => "http/2",
+            Kind::Http3 => "http/3",
+            Kind::Events => "events",
             Kind::Crashing => "crashing",
             Kind::GrpcCall => "grpc call",
             Kind::GrpcStream => "grpc stream",

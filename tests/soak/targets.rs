@@ -126,6 +126,11 @@ async fn answer(request: Request<Incoming>, alive: watch::Receiver<()>) -> Resul
     if headers.get(header::CONTENT_TYPE).is_some_and(is_grpc) {
         return Ok(grpc(request));
     }
+    match request.uri().path() {
+        "/events" => return Ok(events()),
+        "/healthz" => return Ok(Response::new(Full::default().boxed())),
+        _ => {}
+    }
     let id = headers.get("x-id").cloned();
     let mut answer = Response::new(Full::default().boxed());
     match request.into_body().collect().await {
@@ -152,6 +157,28 @@ fn grpc(request: Request<Incoming>) -> Response<Body> {
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// Events of one stream.
+pub(crate) const EVENTS: usize = 20;
+
+/// One of them.
+pub(crate) fn event(number: usize) -> String {
+    format!("id: {number}\ndata: number {number}\n\n")
+}
+
+/// Server-sent events, with a pause before each but the first.
+fn events() -> Response<Body> {
+    let events = futures_util::stream::iter(0..EVENTS).then(async |number| {
+        if number > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(Frame::data(Bytes::from(event(number))))
+    });
+    let mut response = Response::new(BodyExt::boxed(StreamBody::new(events)));
+    let kind = HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
 

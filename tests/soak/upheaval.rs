@@ -26,10 +26,12 @@ pub(crate) fn configuration(targets: &Targets, number: u64) -> String {
         name = "secure"
         address = "127.0.0.1:0"
         tls = {{ certificates = [{{ certificate = "{CERTIFICATE}", key = "{KEY}" }}] }}
+        http3 = true
         [log]
         access = "off"
         [upstream.services]
         targets = [{targets}]
+        health = {{ kind = "http", path = "/healthz", every = "500ms", timeout = "400ms" }}
         [upstream.grpc]
         targets = [{targets}]
         http = "2"
@@ -37,6 +39,9 @@ pub(crate) fn configuration(targets: &Targets, number: u64) -> String {
         source = "{plugin}"
         [[route]]
         match = "/echo"
+        to = "services"
+        [[route]]
+        match = "/events"
         to = "services"
         [[route]]
         match = "/websocket"
@@ -79,14 +84,16 @@ pub(crate) async fn files_change(world: Arc<World>, end: Instant) {
         }
         number += 1;
         world.gateway.write(configuration(&world.targets, number));
-        let answered = async {
+        let address = world.gateway.secure_address();
+        let in_use = async {
             while world.gateway.get(&format!("/number/{number}")).await.status() != 200 {
                 sleep(Duration::from_millis(20)).await;
             }
+            world.certificates.seen(world.gateway.folder(), address).await;
         };
-        tokio::time::timeout(Duration::from_secs(20), answered)
+        tokio::time::timeout(Duration::from_secs(20), in_use)
             .await
-            .expect("a new configuration serves");
+            .expect("a new configuration and certificate are in use");
         world.tally.reloaded();
     }
 }
