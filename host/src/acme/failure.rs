@@ -29,7 +29,7 @@ impl Failure {
     /// Something of this machine, or of the network.
     pub(super) fn here(why: impl Into<String>) -> Failure {
         Failure {
-            why: why.into(),
+            why: printable(&why.into()),
             kind: None,
             cost: Cost::Nothing,
         }
@@ -69,6 +69,20 @@ impl Failure {
     }
 }
 
+/// What an authority says, as one line of a log: without control characters, and no longer than somebody reads.
+fn printable(text: &str) -> String {
+    const MOST: usize = 1000;
+    let mut line: String = text
+        .chars()
+        .take(MOST)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().nth(MOST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         if let Error::Api(problem) = &error {
@@ -90,6 +104,18 @@ mod tests {
     use instant_acme::Problem;
 
     use super::*;
+
+    #[test]
+    fn what_an_authority_says_is_one_short_line() {
+        let said = format!("no\nERROR forged\x1b[31m {}", "x".repeat(2000));
+        let shown = Failure::refused(said).to_string();
+        assert!(shown.starts_with("no ERROR forged [31m x"), "{shown}");
+        assert!(
+            shown.chars().count() == 1001 && shown.ends_with("x…"),
+            "{}",
+            shown.len()
+        );
+    }
 
     #[test]
     fn a_refusal_is_told_from_silence() {
