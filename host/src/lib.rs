@@ -26,6 +26,6 @@ mod socket;
 mod store;
 pub mod telemetry;
 pub mod tls;
-mod turn;
+mod turns;
 mod upstream;
 pub mod wasm;

@@ -17,7 +17,7 @@ use super::rest::RESTS_AFTER;
 use super::upgrade::Handshake;
 use super::wait::Wait;
 use crate::config::resolved::Timeouts;
-use crate::turn::Turn;
+use crate::turns::Turns;
 
 /// What one connection is doing.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ pub(crate) struct Activity {
     waits: RefCell<Vec<Rc<Wait>>>,
     /// The one of them that has just begun, for a response, until the stream at hand has taken note of it.
     begun_response: RefCell<Option<Rc<Wait>>>,
-    /// The poll at hand of the task that serves it.
-    pub(super) turn: Turn,
+    /// Those of the task that serves it.
+    pub(super) turns: Turns,
     /// Whether its client has asked for another protocol.
     pub(super) handshake: Handshake,
     /// What may be sent before the response of the exchange at hand.
@@ -97,7 +97,7 @@ impl Activity {
             since: Cell::new(None),
             waits: RefCell::default(),
             begun_response: RefCell::default(),
-            turn: Turn::default(),
+            turns: Turns::default(),
             handshake: Handshake::default(),
             hints: RefCell::default(),
             flood: Cell::new(None),

@@ -345,6 +345,7 @@ enum Paused {
 async fn converse(connection: &Rc<Connection>, socket: Socket, ahead: Bytes, settings: &Server) -> Paused {
     let activity = connection.activity.clone();
     activity.may_rest();
+    activity.turns.restart();
     let io = Http1Io::new(
         TokioIo::new(socket),
         ahead,
@@ -363,7 +364,7 @@ async fn converse(connection: &Rc<Connection>, socket: Socket, ahead: Bytes, set
     let service = service_fn(move |request| service::serve(&serving, request));
     let mut served = builder.serve_connection(io, service);
     let ended = poll_fn(|cx| {
-        activity.turn.begin();
+        activity.turns.begin(cx);
         loop {
             // What has arrived is served before an order is heeded.
             if let Poll::Ready(ended) = Pin::new(&mut served).poll(cx) {
@@ -454,7 +455,7 @@ async fn serve_http2(connection: Rc<Connection>, socket: Socket, ahead: Bytes, s
     let mut served = pin!(builder.serve_connection(io, service));
     let mut idle = false;
     let ended = poll_fn(|cx| {
-        activity.turn.begin();
+        activity.turns.begin(cx);
         loop {
             if let Poll::Ready(ended) = served.as_mut().poll(cx) {
                 return Poll::Ready(ended);

@@ -18,10 +18,10 @@ use super::reach::{Reached, reach};
 use super::response_head;
 use super::slots::Slot;
 use super::target::Target;
-use super::turns::Turns;
 use crate::body::Body;
 use crate::config::resolved::{Address, Connections};
 use crate::server::executor::LocalExecutor;
+use crate::turns::Turns;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]

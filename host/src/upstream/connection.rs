@@ -19,10 +19,10 @@ use super::interim::Interim;
 use super::last_head::{LastHead, TargetIo};
 use super::life::{EndedBy, Life};
 use super::pool::Freed;
-use super::turns::Turns;
 use crate::body::Body;
 use crate::server::executor::LocalExecutor;
 use crate::socket::Socket;
+use crate::turns::Turns;
 
 /// One connection to a target, ready to send requests.
 pub(crate) enum Connection {

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
 use super::interim::Interim;
-use super::turns::Turns;
+use crate::turns::Turns;
 
 /// Bytes that a connection keeps for its heads: most are smaller.
 const KEPT: usize = 4096;

@@ -41,7 +41,6 @@ mod target_state;
 mod tasks;
 mod tending;
 pub(crate) mod tls;
-mod turns;
 mod upgraded;
 mod verdict;
 

@@ -138,7 +138,7 @@ impl<S: Read + Unpin> Read for Http1Io<S> {
         let (framing, activity) = (&mut io.framing, &io.activity);
         let passed = ready!(super::poll_read(
             &mut io.socket,
-            &activity.turn,
+            &activity.turns,
             &mut io.ahead,
             cx,
             buf,
@@ -167,7 +167,8 @@ impl<S: Read + Unpin> Http1Io<S> {
         }
         let mut piece = [0; HELD];
         let mut read = ReadBuf::new(&mut piece);
-        ready!(Pin::new(&mut self.socket).poll_read(cx, read.unfilled()))?;
+        let socket = Pin::new(&mut self.socket);
+        ready!(self.activity.turns.read(cx, |cx| socket.poll_read(cx, read.unfilled())))?;
         if read.filled().is_empty() {
             return Poll::Ready(Ok(()));
         }

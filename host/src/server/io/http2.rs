@@ -89,7 +89,7 @@ impl<S: Read + Write + Unpin> Read for Http2Io<S> {
         let (frames, activity) = (&mut io.frames, &io.activity);
         let passed = ready!(super::poll_read(
             &mut io.socket,
-            &io.activity.turn,
+            &io.activity.turns,
             &mut io.ahead,
             cx,
             buf,

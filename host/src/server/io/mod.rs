@@ -13,13 +13,13 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor};
 
 pub(super) use self::http1::{Ended, Http1Io};
 pub(super) use self::http2::Http2Io;
-use crate::turn::Turn;
+use crate::turns::Turns;
 
 /// Reads once, what is there already first. `follow` looks at the bytes and says how many of them the protocol may see; the
 /// others stay in `ahead`. How many it has seen: none at the end, or where it may see none.
 fn poll_read<S: Read + Unpin>(
     socket: &mut S,
-    turn: &Turn,
+    turns: &Turns,
     ahead: &mut Bytes,
     cx: &mut Context<'_>,
     mut buf: ReadBufCursor<'_>,
@@ -34,7 +34,7 @@ fn poll_read<S: Read + Unpin>(
     }
     // SAFETY: a `ReadBuf` only ever initialises what it is given, so the cursor's bytes stay as initialised as they were.
     let mut read = ReadBuf::uninit(unsafe { buf.as_mut() });
-    ready!(turn.ask(|| Pin::new(socket).poll_read(cx, read.unfilled())))?;
+    ready!(turns.read(cx, |cx| Pin::new(socket).poll_read(cx, read.unfilled())))?;
     let passed = follow(read.filled());
     if passed < read.filled().len() {
         *ahead = Bytes::copy_from_slice(&read.filled()[passed..]);
