@@ -14,6 +14,7 @@ mod backend;
 mod body;
 mod compression;
 mod file_watch;
+mod following;
 mod grpc;
 pub mod pipeline;
 pub mod rejection;

@@ -1,6 +1,6 @@
 //! The command line, as one types it.
 
-use portcullis_tests::{Folder, Gateway, Ran, misbehaving, portcullis, portcullis_in};
+use portcullis_tests::{Folder, Gateway, Ran, misbehaving, portcullis, portcullis_in, repository};
 use serde_json::json;
 
 const CONFIGURATION: &str = r#"
@@ -278,4 +278,29 @@ async fn a_port_that_is_taken_ends_with_3_and_names_the_port() {
 
     assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.stderr.contains(&first.address().port().to_string()), "{ran:?}");
+}
+
+#[test]
+fn explain_takes_the_listener_that_the_urls_scheme_asks_for() {
+    let shop = repository().join("config/production.toml");
+    let shop = shop.to_str().expect("a path of text");
+    let explained = |url: &str, more: &[&str]| {
+        let arguments = [&["explain", "GET", url, "-c", shop, "--json"], more].concat();
+        portcullis(&arguments).json()
+    };
+
+    let secure = explained("https://shop.example/api/orders/7", &[]);
+    assert_eq!(
+        (&secure["listener"], &secure["route"]["name"]),
+        (&json!("edge"), &json!("orders"))
+    );
+
+    let plain = explained("http://shop.example/api/orders/7", &[]);
+    assert_eq!(
+        (&plain["listener"], &plain["refused"]["status"]),
+        (&json!("plain"), &json!(308))
+    );
+
+    let named = explained("http://shop.example/api/orders/7", &["-l", "edge"]);
+    assert_eq!(named["route"]["name"], json!("orders"));
 }

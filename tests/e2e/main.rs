@@ -44,6 +44,7 @@ mod trailers;
 mod unix_sockets;
 mod upgrades;
 mod upstream_connections;
+mod upstream_floods;
 mod upstream_http2;
 mod upstream_tls;
 mod websockets;

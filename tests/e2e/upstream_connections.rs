@@ -335,3 +335,45 @@ async fn silent_targets_are_asked_whether_they_are_still_there() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn connections_of_settings_that_are_gone_keep_no_place_from_others() {
+    let upstream = Upstream::with(|request| async move {
+        if request.uri().path() == "/held" {
+            std::future::pending::<()>().await;
+        }
+        http::Response::new(full("ok"))
+    })
+    .await;
+    for http in ["1.1", "2"] {
+        let settings = |keep: u32| {
+            format!(
+                "[server]\nthreads = 1\n[upstream.service]\ntargets = [\"{upstream}\"]\nhttp = \"{http}\"\nconnections = 2\n\
+                 connect_timeout = \"20s\"\nkeep_for = \"{keep}m\"\n[[route]]\nmatch = \"/{{rest...}}\"\nto = \"service\"\n"
+            )
+        };
+        let gateway = Gateway::start(settings(5)).await;
+        // One connection is in use until the end; over HTTP/1.1 another one lies idle.
+        let held = tokio::spawn(gateway.request("GET", "/held").send());
+        eventually("a request is held", async || upstream.in_flight() == 1).await;
+        assert_eq!(gateway.get("/").await.status(), 200);
+
+        for keep in 6..9 {
+            gateway.reload_with(settings(keep)).await;
+            assert_eq!(gateway.get("/").await.status(), 200, "HTTP/{http}, {keep}");
+        }
+
+        let gone = [("upstream", "service"), ("reason", "gone")];
+        eventually("what nobody uses is closed", async || {
+            let closed = gateway
+                .metric("portcullis_upstream_connections_closed_total", &gone)
+                .await;
+            closed == if http == "2" { 2.0 } else { 3.0 }
+        })
+        .await;
+        held.abort();
+        let _ = held.await;
+        gateway.stop().await;
+        eventually("the request is let go", async || upstream.in_flight() == 0).await;
+    }
+}

@@ -120,7 +120,7 @@ impl Raw {
     }
 
     /// Sends bytes; false where the peer has closed, or does not take them for a while.
-    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
+    pub async fn try_send(&mut self, bytes: &[u8]) -> bool {
         let sent = tokio::time::timeout(Duration::from_secs(2), self.socket.write_all(bytes)).await;
         matches!(sent, Ok(Ok(())))
     }

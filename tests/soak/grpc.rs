@@ -17,11 +17,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::World;
 use crate::tally::{Ended, Kind};
+use crate::targets::server;
 
 type Body = BoxBody<Bytes, std::convert::Infallible>;
 type Sender = http2::SendRequest<Body>;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What is said of a call whose time was over.
+const UNANSWERED: &str = "neither answer nor end";
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// One message each way, again and again.
@@ -32,12 +35,15 @@ pub(crate) async fn call(world: Arc<World>, end: Instant) {
         let message = message();
         let body = Full::new(message.clone()).boxed();
         let ended = match send(&world, &mut sender, body).await {
-            Ok(response) if response.status() == 200 => match collected(response).await {
-                Ok((bytes, Some(0))) if bytes == message => Ended::Good,
-                Ok((bytes, Some(0))) => Ended::MixedUp(format!("{} bytes for {}", bytes.len(), message.len())),
-                other => failed(&world, begun, &format!("{other:?}")),
-            },
-            other => failed(&world, begun, &format!("{other:?}")),
+            Ok(response) if response.status() == 200 => {
+                let server = server(response.headers());
+                match collected(response).await {
+                    Ok((bytes, Some(0))) if bytes == message => Ended::Good,
+                    Ok((bytes, Some(0))) => Ended::MixedUp(format!("{} bytes for {}", bytes.len(), message.len())),
+                    other => failed(&world, begun, server, &format!("{other:?}")),
+                }
+            }
+            other => failed(&world, begun, None, &format!("{other:?}")),
         };
         world.tally.add(Kind::GrpcCall, ended);
         sleep(PAUSE).await;
@@ -55,12 +61,14 @@ pub(crate) async fn stream(world: Arc<World>, end: Instant) {
             Some((Ok(Frame::data(frame)), receiver))
         });
         let body = BodyExt::boxed(StreamBody::new(frames));
-        let mut incoming = match send(&world, &mut connection, body).await {
-            Ok(response) if response.status() == 200 && status(response.headers()).is_none() => response.into_body(),
+        let (server, mut incoming) = match send(&world, &mut connection, body).await {
+            Ok(response) if response.status() == 200 && status(response.headers()).is_none() => {
+                (server(response.headers()), response.into_body())
+            }
             other => {
                 world
                     .tally
-                    .add(Kind::GrpcStream, failed(&world, begun, &format!("{other:?}")));
+                    .add(Kind::GrpcStream, failed(&world, begun, None, &format!("{other:?}")));
                 sleep(PAUSE).await;
                 continue;
             }
@@ -78,8 +86,13 @@ pub(crate) async fn stream(world: Arc<World>, end: Instant) {
             let ended = match timeout(PATIENCE, echoed).await {
                 Ok(Some(echoed)) if echoed == sent => Ended::Good,
                 Ok(Some(echoed)) => Ended::MixedUp(format!("{} bytes for {}", echoed.len(), sent.len())),
-                Ok(None) => failed(&world, begun, &format!("the stream broke off at message {number}")),
-                Err(_) => failed(&world, begun, &format!("no answer to message {number}")),
+                Ok(None) => failed(
+                    &world,
+                    begun,
+                    server,
+                    &format!("the stream broke off at message {number}"),
+                ),
+                Err(_) => Ended::Unexplained(format!("no answer to message {number}")),
             };
             let good = matches!(ended, Ended::Good);
             world.tally.add(Kind::GrpcStream, ended);
@@ -118,7 +131,7 @@ async fn send(world: &World, connection: &mut Option<Sender>, body: Body) -> Res
     });
     answer
         .await
-        .map_err(|_| "no answer".to_owned())?
+        .map_err(|_| UNANSWERED.to_owned())?
         .map_err(|error| error.to_string())
 }
 
@@ -137,7 +150,7 @@ async fn collected(response: Response<Incoming>) -> Result<(Bytes, Option<u32>),
     let early = status(response.headers());
     let body = timeout(PATIENCE, response.into_body().collect())
         .await
-        .map_err(|_| "no end".to_owned())?;
+        .map_err(|_| UNANSWERED.to_owned())?;
     let body = body.map_err(|error| error.to_string())?;
     let status = body.trailers().and_then(status).or(early);
     Ok((body.to_bytes(), status))
@@ -147,8 +160,10 @@ fn status(headers: &HeaderMap) -> Option<u32> {
     headers.get("grpc-status")?.to_str().ok()?.parse().ok()
 }
 
-fn failed(world: &World, begun: Instant, what: &str) -> Ended {
-    if world.targets.died_since(begun) {
+/// A target takes its calls with it, at once: one that goes unanswered has another reason.
+fn failed(world: &World, begun: Instant, server: Option<usize>, what: &str) -> Ended {
+    let has_waited = what.contains(UNANSWERED);
+    if !has_waited && world.targets.died_since(begun, server) {
         Ended::Explained
     } else {
         Ended::Unexplained(what.to_owned())

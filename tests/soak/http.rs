@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::World;
 use crate::tally::{Ended, Kind};
+use crate::targets;
 
 /// How long an answer may take before it counts as lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -62,9 +63,10 @@ impl Sent {
             Err(error) => return Ended::Unexplained(format!("no answer to {}: {error}", self.id)),
         };
         let (status, id) = (answer.status().as_u16(), answer.headers().get("x-id").cloned());
+        let server = targets::server(answer.headers());
         let body = answer.into_body().collect().await.map(Collected::to_bytes);
         let id = id.as_ref().map_or(&[][..], HeaderValue::as_bytes);
-        self.judged(world, status, id, body)
+        self.judged(world, status, server, id, body)
     }
 
     /// The same of an answer that has been read.
@@ -72,10 +74,11 @@ impl Sent {
         &self,
         world: &World,
         status: u16,
+        server: Option<usize>,
         id: impl AsRef<[u8]>,
         body: Result<impl AsRef<[u8]>, E>,
     ) -> Ended {
-        let died = || world.targets.died_since(self.begun);
+        let died = || world.targets.died_since(self.begun, server);
         match (status, body) {
             (200, Ok(body)) => {
                 let body = body.as_ref();
@@ -90,7 +93,8 @@ impl Sent {
             }
             // The head was there, and then the target died.
             (200, Err(_)) if died() => Ended::Explained,
-            (502 | 504, _) if died() && !self.repeatable => Ended::Explained,
+            // What the gateway says itself names no target.
+            (502, _) if died() && !self.repeatable => Ended::Explained,
             (status, Err(error)) => Ended::Unexplained(format!("{status} for {} broke off: {error}", self.id)),
             (status, Ok(body)) => Ended::Unexplained(format!(
                 "{status} for {} after {:?}: {}",

@@ -36,10 +36,10 @@ pub(crate) async fn one_after_the_other(world: Arc<World>, end: Instant) {
             let ended = match timeout(PATIENCE, connection.try_send(request)).await {
                 Ok(Ok(answer)) => {
                     let body = Ok::<_, String>(answer.bytes());
-                    sent.judged(&world, answer.status(), answer.header("x-id"), body)
+                    sent.judged(&world, answer.status(), None, answer.header("x-id"), body)
                 }
                 // A head that was there does not help: nobody can say whether it was.
-                Ok(Err(_)) if world.targets.died_since(sent.begun) => Ended::Explained,
+                Ok(Err(_)) if world.targets.died_since(sent.begun, None) => Ended::Explained,
                 Ok(Err(error)) => Ended::Unexplained(format!("no answer to {}: {error}", sent.id)),
                 Err(elapsed) => Ended::Unexplained(format!("no answer to {}: {elapsed}", sent.id)),
             };

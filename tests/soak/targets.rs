@@ -25,7 +25,8 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 /// Targets at fixed addresses, each of which may be down.
 pub(crate) struct Targets {
     all: Vec<Target>,
-    deaths: Mutex<Vec<Instant>>,
+    /// When, and which one.
+    deaths: Mutex<Vec<(Instant, usize)>>,
 }
 
 struct Target {
@@ -36,17 +37,18 @@ struct Target {
 type Body = BoxBody<Bytes, Infallible>;
 
 /// How long after a target died it explains a failure: so long may the news of it take on a busy machine.
-const NEWS: Duration = Duration::from_secs(1);
+const NEWS: Duration = Duration::from_millis(250);
 
 impl Targets {
     pub(crate) async fn start() -> Targets {
         let mut all = Vec::new();
         for _ in 0..3 {
+            let number = all.len();
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("an address");
             all.push(Target {
                 address,
-                serving: Mutex::new(Some(tokio::spawn(serve(listener)))),
+                serving: Mutex::new(Some(tokio::spawn(serve(listener, number)))),
             });
         }
         Targets {
@@ -68,7 +70,7 @@ impl Targets {
     pub(crate) async fn kill(&self, number: usize) {
         let serving = self.all[number].serving.lock().expect("a target").take();
         if let Some(serving) = serving {
-            self.deaths.lock().expect("deaths").push(Instant::now());
+            self.deaths.lock().expect("deaths").push((Instant::now(), number));
             serving.abort();
             let _ = serving.await;
         }
@@ -81,34 +83,52 @@ impl Targets {
         socket.set_reuseaddr(true).expect("SO_REUSEADDR");
         socket.bind(target.address).expect("its own port");
         let listener = socket.listen(1024).expect("a listener");
-        *target.serving.lock().expect("a target") = Some(tokio::spawn(serve(listener)));
+        *target.serving.lock().expect("a target") = Some(tokio::spawn(serve(listener, number)));
     }
 
     pub(crate) fn deaths(&self) -> usize {
         self.deaths.lock().expect("deaths").len()
     }
 
-    /// Whether a target died while something was under way that began then and has just failed.
-    pub(crate) fn died_since(&self, begun: Instant) -> bool {
+    /// Whether a target died while something was under way that began then and has just failed: the one that served it, where
+    /// that is known.
+    pub(crate) fn died_since(&self, begun: Instant, server: Option<usize>) -> bool {
         let deaths = self.deaths.lock().expect("deaths");
-        deaths.iter().any(|death| *death + NEWS >= begun)
+        deaths
+            .iter()
+            .any(|(death, number)| *death + NEWS >= begun && server.is_none_or(|server| server == *number))
     }
 }
 
-async fn serve(listener: TcpListener) {
+/// The field that names the target of an answer.
+const SERVER: &str = "x-target";
+
+/// Which target gave an answer with this head.
+pub(crate) fn server(headers: &HeaderMap) -> Option<usize> {
+    headers.get(SERVER)?.to_str().ok()?.parse().ok()
+}
+
+async fn serve(listener: TcpListener, number: usize) {
     // Dropping the set ends the connections with the target, and dropping the sender what they were upgraded to.
     let mut connections = tokio::task::JoinSet::new();
     let (_life, alive) = watch::channel(());
     while let Ok((socket, _)) = listener.accept().await {
-        connections.spawn(connection(socket, alive.clone()));
+        connections.spawn(connection(socket, number, alive.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn connection(socket: TcpStream, alive: watch::Receiver<()>) {
+async fn connection(socket: TcpStream, number: usize, alive: watch::Receiver<()>) {
     let _ = socket.set_nodelay(true);
     let builder = auto::Builder::new(TokioExecutor::new());
-    let service = service_fn(move |request| answer(request, alive.clone()));
+    let service = service_fn(move |request| {
+        let answer = answer(request, alive.clone());
+        async move {
+            let mut answer = answer.await?;
+            answer.headers_mut().insert(SERVER, HeaderValue::from(number));
+            Ok::<_, Infallible>(answer)
+        }
+    });
     let _ = builder
         .serve_connection_with_upgrades(TokioIo::new(socket), service)
         .await;

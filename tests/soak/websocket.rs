@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::World;
 use crate::tally::{Ended, Kind};
+use crate::targets;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
@@ -23,12 +24,16 @@ pub(crate) async fn talk(world: Arc<World>, end: Instant) {
                 .add(Kind::WebSocket, Ended::Unexplained("no connection".to_owned()));
             continue;
         };
+        let server;
         let mut socket = match tokio_tungstenite::client_async("ws://localhost/websocket", socket).await {
-            Ok((socket, _)) => socket,
+            Ok((socket, answer)) => {
+                server = targets::server(answer.headers());
+                socket
+            }
             Err(error) => {
                 world.tally.add(
                     Kind::WebSocket,
-                    failed(&world, begun, &format!("no handshake: {error}")),
+                    failed(&world, begun, None, &format!("no handshake: {error}")),
                 );
                 sleep(PAUSE).await;
                 continue;
@@ -43,8 +48,8 @@ pub(crate) async fn talk(world: Arc<World>, end: Instant) {
             let ended = match timeout(PATIENCE, echoed).await {
                 Ok(Ok(Some(Message::Text(echoed)))) if echoed.as_str() == text => Ended::Good,
                 Ok(Ok(Some(Message::Text(echoed)))) => Ended::MixedUp(format!("{echoed} for {text}")),
-                Ok(other) => failed(&world, begun, &format!("{other:?} for message {number}")),
-                Err(_) => failed(&world, begun, &format!("no answer to message {number}")),
+                Ok(other) => failed(&world, begun, server, &format!("{other:?} for message {number}")),
+                Err(_) => Ended::Unexplained(format!("no answer to message {number}")),
             };
             let good = matches!(ended, Ended::Good);
             world.tally.add(Kind::WebSocket, ended);
@@ -58,8 +63,8 @@ pub(crate) async fn talk(world: Arc<World>, end: Instant) {
 }
 
 /// A target takes with it what was said to it, however long ago the talk began.
-fn failed(world: &World, begun: Instant, what: &str) -> Ended {
-    if world.targets.died_since(begun) {
+fn failed(world: &World, begun: Instant, server: Option<usize>, what: &str) -> Ended {
+    if world.targets.died_since(begun, server) {
         Ended::Explained
     } else {
         Ended::Unexplained(what.to_owned())

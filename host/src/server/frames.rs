@@ -12,13 +12,28 @@ use super::flood::Floods;
 use crate::config::resolved::Http2Limits;
 
 /// Follows the bytes of one connection.
+///
+/// ```
+/// use portcullis::config::resolved::Http2Limits;
+/// use portcullis::frames::Frames;
+///
+/// const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+/// let mut frames = Frames::new(&Http2Limits::default());
+/// frames.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+/// frames.received(&PING);
+/// assert!(frames.flood().is_none());
+///
+/// frames.received(&PING.repeat(1000));
+/// assert_eq!(frames.flood().unwrap().as_str(), "pings");
+/// ```
 #[derive(Debug)]
 pub struct Frames {
+    peer: Peer,
     incoming: Heads,
     outgoing: Heads,
-    /// Bytes of the client's preface that are still to come.
+    /// Bytes of the client's preface that are still to come, or to go.
     preface: usize,
-    /// The client's last stream.
+    /// The peer's last stream.
     stream: u32,
     /// The frame at hand is part of a header section, and not its end.
     in_section: bool,
@@ -29,6 +44,14 @@ pub struct Frames {
     /// How many there may be in one section.
     most_continuations: Option<u32>,
     floods: Floods,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Client,
+    /// It answers all that this thread sends it, over one connection.
+    Target,
 }
 
 /// What a client says first (RFC 9113 section 3.4).
@@ -44,15 +67,28 @@ const fn window_updates_earned(length: u32) -> u32 {
 }
 /// A PING to measure the bandwidth.
 const PINGS_EARNED: u32 = 1;
+/// What a target may have on its way for a stream that we take back: a window of 2 MiB in frames of 16 KiB. Once h2 has
+/// forgotten the stream it answers each of them with STREAM_CLOSED.
+const PROVOKED_EARNED: u32 = 128;
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 
 impl Frames {
-    /// For a connection of which nothing has been read.
+    /// For a client's connection of which nothing has been read.
     pub fn new(limits: &Http2Limits) -> Frames {
+        Frames::with(Peer::Client, limits)
+    }
+
+    /// For a connection to a target, of which nothing has been written.
+    pub fn of_target(limits: &Http2Limits) -> Frames {
+        Frames::with(Peer::Target, limits)
+    }
+
+    fn with(peer: Peer, limits: &Http2Limits) -> Frames {
         Frames {
+            peer,
             incoming: Heads::default(),
             outgoing: Heads::default(),
             preface: PREFACE,
@@ -75,18 +111,21 @@ impl Frames {
         self.in_section || self.incoming.come > 0 || (self.in_block && self.incoming.payload > 0)
     }
 
-    /// Follows bytes from the client.
+    /// Follows bytes from the peer.
     pub fn received(&mut self, bytes: &[u8]) {
-        let (preface, mut rest) = bytes.split_at(self.preface.min(bytes.len()));
-        self.preface -= preface.len();
+        let mut rest = self.after_preface(Peer::Client, bytes);
         while let Some(head) = self.incoming.next(&mut rest) {
             self.check(head);
         }
     }
 
-    /// Follows bytes to the client.
-    pub fn sent(&mut self, mut bytes: &[u8]) {
-        while let Some(head) = self.outgoing.next(&mut bytes) {
+    /// Follows bytes to the peer.
+    pub fn sent(&mut self, bytes: &[u8]) {
+        let mut rest = self.after_preface(Peer::Target, bytes);
+        while let Some(head) = self.outgoing.next(&mut rest) {
+            if self.peer == Peer::Target {
+                self.earn_for_request(head);
+            }
             match head.kind {
                 kind::DATA | kind::HEADERS => {
                     self.floods
@@ -98,14 +137,36 @@ impl Frames {
                     }
                 }
                 kind::RST_STREAM => {
-                    // What the client had on its way for the stream it may answer with a reset, too.
+                    // What the peer had on its way for the stream it may answer with a reset, too.
                     self.floods.earn(Flood::Resets, 1);
-                    if head.blames_client() {
+                    if head.blames_peer() {
                         self.floods.spend(Flood::ProvokedResets);
                     }
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What is left of these bytes, which begin with the preface where the peer is this one.
+    fn after_preface<'a>(&mut self, peer: Peer, bytes: &'a [u8]) -> &'a [u8] {
+        if self.peer != peer {
+            return bytes;
+        }
+        let (preface, rest) = bytes.split_at(self.preface.min(bytes.len()));
+        self.preface -= preface.len();
+        rest
+    }
+
+    /// A target may do these once for each stream, so what it may do grows with what it is asked.
+    fn earn_for_request(&mut self, head: Head) {
+        match head.kind {
+            kind::HEADERS => {
+                self.floods.earn(Flood::Resets, 1);
+                self.floods.earn(Flood::EmptyFrames, 1);
+            }
+            kind::RST_STREAM if !head.blames_peer() => self.floods.earn(Flood::ProvokedResets, PROVOKED_EARNED),
+            _ => {}
         }
     }
 
@@ -209,7 +270,7 @@ impl Head {
 
     /// Whether this RST_STREAM of ours answers a mistake: PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR,
     /// or REFUSED_STREAM, which a client gets that opens more streams than it was told it may.
-    fn blames_client(&self) -> bool {
+    fn blames_peer(&self) -> bool {
         matches!(self.first, 1 | 3 | 5 | 6 | 7)
     }
 }
@@ -400,6 +461,40 @@ mod tests {
     }
 
     #[test]
+    fn a_target_says_no_preface_and_hears_one() {
+        let mut frames = Frames::of_target(&limits());
+        frames.sent(&[b'x'; 10]);
+        frames.sent(&[&[b'x'; PREFACE - 10][..], &frame(kind::SETTINGS, 0, 0, &[])].concat());
+        frames.received(&frame(kind::PING, 0, 0, &[0; 8]).repeat(200));
+        assert_eq!(frames.flood(), None);
+        frames.received(&frame(kind::PING, 0, 0, &[0; 8]).repeat(200));
+        assert_eq!(frames.flood(), Some(Flood::Pings));
+    }
+
+    #[test]
+    fn a_target_may_refuse_each_request_and_has_much_on_its_way() {
+        let mut frames = Frames::of_target(&limits());
+        frames.sent(&[b'x'; PREFACE]);
+        let reset = |code: u8| frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, code]);
+        let [cancelled, refused, provoked] = [8, 7, 5].map(reset);
+        for _ in 0..10_000 {
+            // An upload that is refused at once, and a download that is given up.
+            frames.sent(&frame(kind::HEADERS, END_HEADERS, 1, b"block"));
+            frames.received(&refused);
+            frames.sent(&frame(kind::HEADERS, END_HEADERS, 3, b"block"));
+            frames.received(&frame(kind::DATA, 0, 3, &[]));
+            frames.sent(&cancelled);
+            frames.sent(&provoked.repeat(PROVOKED_EARNED as usize));
+        }
+        assert_eq!(frames.flood(), None);
+
+        let mut frames = Frames::of_target(&limits());
+        frames.sent(&[&[b'x'; PREFACE][..], &frame(kind::HEADERS, END_HEADERS, 1, b"block")].concat());
+        frames.received(&refused.repeat(1000));
+        assert_eq!(frames.flood(), Some(Flood::Resets));
+    }
+
+    #[test]
     fn the_last_word_interrupts_no_frame() {
         let mut frames = Frames::new(&limits());
         frames.received(&[&[b'x'; PREFACE][..], &frame(kind::HEADERS, 5, 7, b"block")].concat());
@@ -445,8 +540,8 @@ mod tests {
     }
 
     /// What comes of these bytes, handed over in parts of this size.
-    fn followed(received: &[u8], sent: &[u8], size: usize) -> (Option<Flood>, bool, Option<[u8; 17]>) {
-        let mut frames = Frames::new(&Http2Limits::default());
+    fn followed(peer: Peer, received: &[u8], sent: &[u8], size: usize) -> (Option<Flood>, bool, Option<[u8; 17]>) {
+        let mut frames = Frames::with(peer, &Http2Limits::default());
         received.chunks(size).for_each(|part| frames.received(part));
         let in_head = frames.in_head();
         sent.chunks(size).for_each(|part| frames.sent(part));
@@ -478,7 +573,10 @@ mod tests {
             sent in prop::collection::vec(any::<u8>(), 0..400),
             size in 1..256_usize,
         ) {
-            prop_assert_eq!(followed(&received, &sent, size), followed(&received, &sent, usize::MAX));
+            for peer in [Peer::Client, Peer::Target] {
+                let all = followed(peer, &received, &sent, usize::MAX);
+                prop_assert_eq!(followed(peer, &received, &sent, size), all);
+            }
         }
 
         #[test]
@@ -488,7 +586,10 @@ mod tests {
             size in 1..256_usize,
         ) {
             let received = [&[b'x'; PREFACE], &received[..]].concat();
-            prop_assert_eq!(followed(&received, &sent, size), followed(&received, &sent, usize::MAX));
+            for peer in [Peer::Client, Peer::Target] {
+                let all = followed(peer, &received, &sent, usize::MAX);
+                prop_assert_eq!(followed(peer, &received, &sent, size), all);
+            }
         }
     }
 }

@@ -165,6 +165,13 @@ impl View {
         client.is_some_and(|client| client.forward)
     }
 
+    /// Another stands for it from now on. What is left of it to its exchanges keeps no connections but theirs.
+    pub(super) fn gives_way_to(&self, other: &View) {
+        for upstream in &self.upstreams {
+            upstream.gives_way_to(&other.upstreams);
+        }
+    }
+
     /// Closes upstream connections that have been idle for too long.
     pub(super) fn evict_idle(&self) {
         for upstream in &self.upstreams {

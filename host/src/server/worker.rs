@@ -118,6 +118,7 @@ impl Worker {
             let view = Rc::new(View::new(&self.shared, self.index, Some(&self.view.borrow())));
             let before = self.view.replace(view.clone());
             self.version.set(version);
+            before.gives_way_to(&view);
             for listener in view.listeners_that_ask_otherwise(&before) {
                 self.connections.outdate(listener);
             }

@@ -49,6 +49,8 @@ pub(crate) enum Stands {
 const SLOTS: usize = 10;
 const COUNT_BITS: u32 = 18;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
+/// The last part of all time that fits.
+const TICKS: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
 
 /// One try that a breaker let through.
 pub(crate) struct Trial {
@@ -74,37 +76,49 @@ impl Breaker {
     /// Lets a try through, or says how long to wait.
     pub(crate) fn enter(self: &Arc<Breaker>, now: Instant) -> Result<Trial, Duration> {
         let openings = self.openings.load(Ordering::Acquire);
-        let round = match self.stands(now) {
-            Stands::Closed => None,
-            Stands::Open => {
-                let until = self.open_until.load(Ordering::Acquire);
-                return Err(Duration::from_millis(until.saturating_sub(self.milliseconds(now))));
-            }
-            // The probes decide, soon.
-            Stands::HalfOpen => Some(self.place(now).ok_or(self.settings.open.min(Duration::from_secs(1)))?),
-        };
-        Ok(Trial {
-            breaker: self.clone(),
-            openings,
-            round,
-        })
+        match self.stands(now) {
+            Stands::Closed => Ok(self.trial(openings, None)),
+            Stands::Open => Err(self.left(now)),
+            Stands::HalfOpen => self.probe(now),
+        }
     }
 
-    /// A place for one more probe: the round that it is of.
-    fn place(&self, now: Instant) -> Option<u64> {
+    /// A place for one more probe, if there is one. What one of the others has decided meanwhile counts.
+    fn probe(self: &Arc<Breaker>, now: Instant) -> Result<Trial, Duration> {
+        let mut probing = self.probing();
+        let openings = self.openings.load(Ordering::Acquire);
+        match self.stands(now) {
+            Stands::Closed => return Ok(self.trial(openings, None)),
+            Stands::Open => return Err(self.left(now)),
+            Stands::HalfOpen => {}
+        }
         let since = self
             .milliseconds(now)
             .saturating_sub(self.open_until.load(Ordering::Acquire));
         let round = since / self.open_for();
-        let mut probing = self.probing();
         if probing.round != round {
             (probing.round, probing.taken) = (round, 0);
         }
         if probing.taken >= self.settings.probes {
-            return None;
+            // The probes decide, soon.
+            return Err(self.settings.open.min(Duration::from_secs(1)));
         }
         probing.taken += 1;
-        Some(round)
+        Ok(self.trial(openings, Some(round)))
+    }
+
+    fn trial(self: &Arc<Breaker>, openings: u64, round: Option<u64>) -> Trial {
+        Trial {
+            breaker: self.clone(),
+            openings,
+            round,
+        }
+    }
+
+    /// How long it is open yet.
+    fn left(&self, now: Instant) -> Duration {
+        let until = self.open_until.load(Ordering::Acquire);
+        Duration::from_millis(until.saturating_sub(self.milliseconds(now)))
     }
 
     pub(crate) fn stands(&self, now: Instant) -> Stands {
@@ -138,7 +152,7 @@ impl Breaker {
         let (mut tries, mut errors) = (0, 0);
         for slot in &self.slots {
             let (counted, its_tries, its_errors) = unpack(slot.load(Ordering::Acquire));
-            if counted + SLOTS as u64 > tick {
+            if tick.wrapping_sub(counted) & TICKS < SLOTS as u64 {
                 tries += its_tries;
                 errors += its_errors;
             }
@@ -149,7 +163,9 @@ impl Breaker {
     }
 
     fn open(&self, now: Instant) {
-        *self.probing() = Probing::default();
+        // Until it is open nobody is given a place, which nobody would take back.
+        let mut probing = self.probing();
+        *probing = Probing::default();
         for slot in &self.slots {
             slot.store(0, Ordering::Release);
         }
@@ -167,12 +183,11 @@ impl Breaker {
         u64::try_from(self.settings.open.as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
-    /// Which part of all time it is, from 1 on.
+    /// Which part of all time it is. From the last one on they are counted from 0 again.
     fn tick(&self, now: Instant) -> u64 {
         let window = u64::try_from(self.settings.window.as_millis()).unwrap_or(u64::MAX);
         let slot = (window / SLOTS as u64).max(1);
-        // What does not fit would take years.
-        (self.milliseconds(now) / slot + 1) & ((1 << (64 - 2 * COUNT_BITS)) - 1)
+        (self.milliseconds(now) / slot + 1) & TICKS
     }
 
     fn milliseconds(&self, now: Instant) -> u64 {
@@ -250,6 +265,24 @@ mod tests {
                 trial.ended(failed, now);
             }
         }
+    }
+
+    #[test]
+    fn what_failed_long_ago_is_forgotten_however_long_it_runs() {
+        let breaker = Arc::new(Breaker::new(resolved::Breaker {
+            least: 10,
+            window: Duration::from_millis(10),
+            ..resolved::Breaker::default()
+        }));
+        // The parts of all time have been counted from 0 again, after three days.
+        let wrapped = TICKS + 1;
+        tries(&breaker, TICKS - 4, 0, 9);
+        tries(&breaker, wrapped + SLOTS as u64, 1, 1);
+        assert_eq!(breaker.stands(after(&breaker, wrapped + SLOTS as u64)), Stands::Closed);
+        // A window that reaches over that moment counts as any other.
+        tries(&breaker, 2 * wrapped - 4, 0, 5);
+        tries(&breaker, 2 * wrapped + 1, 0, 5);
+        assert_eq!(breaker.stands(after(&breaker, 2 * wrapped + 1)), Stands::Open);
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Choice {
         }
     }
 
+    /// Whether the target is listed here.
+    pub(super) fn has(&self, target: &Rc<Target>) -> bool {
+        self.targets.iter().any(|listed| Rc::ptr_eq(listed, target))
+    }
+
     /// The next target to ask that is none of `tried`.
     pub(super) fn next(&self, tried: &[Rc<Target>], affinity: Affinity) -> Option<Rc<Target>> {
         let is_open = |target: &Rc<Target>| !tried.iter().any(|tried| Rc::ptr_eq(tried, target));

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::addresses::Addresses;
 use super::connection::{Connection, Http1, Http2};
+use super::http2_io::Http2Io;
 use super::interim::Interim;
 use super::last_head::{LastHead, TargetIo};
 use super::life::Life;
@@ -21,6 +22,7 @@ use super::target::Target;
 use crate::body::Body;
 use crate::config::resolved::{Address, Connections};
 use crate::server::executor::LocalExecutor;
+use crate::server::frames::Frames;
 use crate::turns::Turns;
 
 /// Why there is no connection.
@@ -81,7 +83,7 @@ pub(super) async fn connect(
         let reached = reach(&target.address, &target.state.addresses, settings, preamble, limit).await?;
         let left = limit.saturating_sub(start.elapsed());
         let life = Life::new(settings, Some(target.connections.clone()), slot);
-        let speaks = speak(reached, life, target.pool.freed.clone(), settings.tls.is_some());
+        let speaks = speak(reached, life, target.pool.freed.clone(), settings);
         timeout(left, speaks).await.unwrap_or(Err(ConnectError::Timeout))
     };
     let connected = connected.await;
@@ -108,15 +110,22 @@ pub(super) async fn connect_once(
             .map_or_else(Vec::new, |version| header(version, None));
         let reached = reach(address, addresses, settings, &preamble, limit).await?;
         let life = Life::new(settings, None, None);
-        speak(reached, life, Rc::default(), settings.tls.is_some()).await
+        speak(reached, life, Rc::default(), settings).await
     });
     connected.await.unwrap_or(Err(ConnectError::Timeout))
 }
 
 /// Begins to speak HTTP.
-async fn speak(reached: Reached, life: Rc<Life>, freed: Rc<Freed>, secure: bool) -> Result<Connection, ConnectError> {
+async fn speak(
+    reached: Reached,
+    life: Rc<Life>,
+    freed: Rc<Freed>,
+    settings: &Connections,
+) -> Result<Connection, ConnectError> {
     let io = TokioIo::new(reached.socket);
     if reached.http2 {
+        let secure = settings.tls.is_some();
+        let io = Http2Io::new(io, Frames::of_target(&settings.frames), life.clone());
         let (sender, connection) = http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .keep_alive_interval(PING)

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use super::Released;
+use super::http2_io::Http2Io;
 use super::interim::Interim;
 use super::last_head::{LastHead, TargetIo};
 use super::life::{EndedBy, Life};
@@ -52,7 +53,7 @@ pub(crate) struct Http2 {
     takes_place: bool,
 }
 
-type Driver = http2::Connection<TokioIo<Socket>, Body, LocalExecutor>;
+type Driver = http2::Connection<Http2Io<TokioIo<Socket>>, Body, LocalExecutor>;
 
 /// The requests of an HTTP/2 connection.
 struct Streams {
@@ -179,10 +180,7 @@ impl Connection {
                 connection.turns.resume();
                 Either::Left(connection.sender.try_send_request(request))
             }
-            Connection::Http2(connection) => {
-                connection.life.serves();
-                Either::Right(connection.sender.try_send_request(request))
-            }
+            Connection::Http2(connection) => Either::Right(connection.sender.try_send_request(request)),
         }
     }
 
@@ -279,8 +277,9 @@ impl Http2 {
         }
     }
 
-    /// A place for one more request.
+    /// A place for one more request, which counts from now on.
     pub(super) fn share(&self) -> Http2 {
+        self.life.serves();
         self.streams.open.set(self.streams.open.get() + 1);
         Http2 {
             sender: self.sender.clone(),

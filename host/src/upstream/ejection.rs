@@ -7,6 +7,7 @@ use super::UpstreamState;
 use super::slow_start;
 use super::target_state::{TargetState, now};
 use crate::config::resolved::Eject;
+use crate::config::units::Share;
 
 impl UpstreamState {
     /// A request to this target has failed. True where that has it ejected.
@@ -26,8 +27,10 @@ impl UpstreamState {
         };
         let targets = self.targets();
         let ejected = targets.iter().filter(|listed| listed.state.is_ejected(now)).count();
-        let may_be = (targets.len() as f64 * settings.most.fraction()) as usize;
-        if target.is_ejected(now) || ejected >= may_be.max(1) {
+        let share = settings.most.millionths() as usize;
+        let may_be = targets.len() * share / Share::WHOLE.millionths() as usize;
+        // One whose time is over is still to be taken back, with nothing that it did before.
+        if target.ejected_until.load(Ordering::Relaxed) != 0 || ejected >= may_be.max(1) {
             return false;
         }
         let times = ejections_of_late(target, settings, now) + 1;
@@ -86,7 +89,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::config::units::Share;
     use crate::upstream::tests::{settings, target};
 
     fn upstream(targets: u16, eject: Option<Eject>) -> Arc<UpstreamState> {

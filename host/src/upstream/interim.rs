@@ -1,7 +1,6 @@
 //! How many interim answers (1xx) a target gives over HTTP/1.1 before its final one. hyper passes over any number of them.
 
 use std::cell::Cell;
-use std::error::Error;
 use std::io;
 
 /// Follows the heads of answers as they come in, while they are interim ones: the first that is not ends it, so that nearly
@@ -59,7 +58,7 @@ impl Interim {
                 (Place::Beginning(_), _) => {
                     self.seen.set(self.seen.get() + 1);
                     if self.seen.get() > MOST {
-                        return Err(io::Error::other(TooMany));
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, TooMany));
                     }
                     Place::Head
                 }
@@ -81,14 +80,6 @@ impl Interim {
 fn begins(place: usize, byte: u8) -> bool {
     let expected = BEGINNING[place];
     expected == byte || expected == b'*'
-}
-
-/// Whether this is why there is no answer.
-pub(crate) fn are_too_many(error: &hyper::Error) -> bool {
-    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    source
-        .and_then(io::Error::get_ref)
-        .is_some_and(|inner| inner.is::<TooMany>())
 }
 
 #[cfg(test)]

@@ -11,9 +11,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::interim::Interim;
+use crate::following::read_following;
 use crate::turns::Turns;
 
 /// Bytes that a connection keeps for its heads: most are smaller.
@@ -84,20 +85,18 @@ pub(crate) struct TargetIo<S> {
 }
 
 impl<S: Read + Unpin> Read for TargetIo<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         if !io.interim.is_expected() {
             return io.turns.read(cx, |cx| Pin::new(&mut io.socket).poll_read(cx, buf));
         }
-        // SAFETY: a `ReadBuf` only ever initialises what it is given, so the cursor's bytes stay as initialised as they were.
-        let mut read = ReadBuf::uninit(unsafe { buf.as_mut() });
         let socket = Pin::new(&mut io.socket);
-        ready!(io.turns.read(cx, |cx| socket.poll_read(cx, read.unfilled())))?;
-        let filled = read.filled().len();
-        io.interim.follow(read.filled())?;
-        // SAFETY: these bytes lie at the beginning of the cursor, and the socket has just written them.
-        unsafe { buf.advance(filled) };
-        Poll::Ready(Ok(()))
+        let read = read_following(
+            buf,
+            |buf| io.turns.read(cx, |cx| socket.poll_read(cx, buf)),
+            |bytes| io.interim.follow(bytes).map(|()| bytes.len()),
+        );
+        read.map_ok(|_| ())
     }
 }
 

@@ -37,10 +37,14 @@ pub(crate) enum EndedBy {
     Yielded,
     /// Its exchange ended before request and response had.
     Aborted,
+    /// The target sent too many frames of a kind.
+    Flood,
+    /// The target is listed no more, or is connected to in another way.
+    Gone,
 }
 
 impl EndedBy {
-    pub(super) const ALL: [EndedBy; 7] = [
+    pub(super) const ALL: [EndedBy; 9] = [
         EndedBy::Target,
         EndedBy::Error,
         EndedBy::Idle,
@@ -48,6 +52,8 @@ impl EndedBy {
         EndedBy::Surplus,
         EndedBy::Yielded,
         EndedBy::Aborted,
+        EndedBy::Flood,
+        EndedBy::Gone,
     ];
 
     /// Its word in metrics.
@@ -60,6 +66,8 @@ impl EndedBy {
             EndedBy::Surplus => "surplus",
             EndedBy::Yielded => "yielded",
             EndedBy::Aborted => "aborted",
+            EndedBy::Flood => "flood",
+            EndedBy::Gone => "gone",
         }
     }
 }

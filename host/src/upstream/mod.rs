@@ -19,6 +19,7 @@ mod discovery;
 mod ejection;
 mod groups;
 mod health;
+mod http2_io;
 mod in_vain;
 mod interim;
 mod last_head;
@@ -58,7 +59,6 @@ pub(crate) use self::connect::ConnectError;
 pub(crate) use self::connection::Kept;
 use self::connection_counters::Counting;
 pub(crate) use self::in_vain::{was_closed, was_refused};
-pub(crate) use self::interim::are_too_many;
 pub(crate) use self::load::{Load, Permit};
 pub(crate) use self::pool::Lease;
 pub(crate) use self::proxy_header::Ends;
@@ -147,14 +147,31 @@ impl Upstream {
         }
     }
 
+    /// Others stand for it from now on. What it keeps for targets that none of them has is closed.
+    pub(crate) fn gives_way_to(&self, others: &[Rc<Upstream>]) {
+        let choice = self.choice.borrow();
+        let is_kept = |target: &Rc<Target>| others.iter().any(|other| other.choice.borrow().has(target));
+        for target in choice.targets.iter().filter(|target| !is_kept(target)) {
+            target.pool.close();
+        }
+    }
+
     /// Makes the choice anew if the state has changed.
     fn refresh(&self) {
         let version = self.state.version();
         if version != self.version.get() {
             let choice = Choice::new(&self.state, &self.choice.borrow().targets, &self.counting);
-            *self.choice.borrow_mut() = choice;
+            let before = self.choice.replace(choice);
             self.version.set(version);
+            close_those_gone(&before, &self.choice.borrow());
         }
+    }
+}
+
+/// Closes what is kept for targets that were listed and are no more.
+fn close_those_gone(before: &Choice, now: &Choice) {
+    for target in before.targets.iter().filter(|target| !now.has(target)) {
+        target.pool.close();
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct TargetPool {
     keep_for: Duration,
     /// Whether a connection is its client's alone.
     private: bool,
+    /// Nothing is kept any more.
+    closed: Cell<bool>,
 }
 
 struct Idle {
@@ -114,6 +116,7 @@ impl TargetPool {
             keep: settings.keep,
             keep_for: settings.keep_for,
             private,
+            closed: Cell::new(false),
         }
     }
 
@@ -161,6 +164,20 @@ impl TargetPool {
         if shared.iter().any(|shared| shared.has_room(now)) {
             self.freed.all();
         }
+    }
+
+    /// Its target is chosen no more. Requests that have chosen it end on it, but what nobody uses is closed and nothing is kept:
+    /// nobody will look here again, and what stayed would keep its place from those who choose the target now.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        for idle in self.idle.take() {
+            idle.connection.life().end(EndedBy::Gone);
+        }
+        for shared in self.shared.take() {
+            // Its requests end on it.
+            shared.connection.life().end(EndedBy::Gone);
+        }
+        self.freed.all();
     }
 
     /// A connection that may serve one more request, or could once it has settled.
@@ -229,6 +246,9 @@ impl TargetPool {
     fn unwanted(&self, connection: &Connection) -> Option<EndedBy> {
         if connection.life().is_over(self.now.get()) {
             return Some(EndedBy::Age);
+        }
+        if self.closed.get() {
+            return Some(EndedBy::Gone);
         }
         if self.keep == 0 || self.private {
             return Some(EndedBy::Surplus);
@@ -445,7 +465,7 @@ impl TargetPool {
             return connection;
         };
         let first = Connection::Http2(base.share());
-        if self.keep > 0 && !self.private {
+        if self.keep > 0 && !self.private && !self.closed.get() {
             self.multiplexes.set(true);
             self.shared.borrow_mut().push(Shared {
                 connection: base,

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use super::Answer;
 use crate::body::ClientBodyState;
 use crate::rejection::Rejection;
-use crate::upstream::are_too_many;
+use crate::server::incoming::is_malformed;
 
 /// Why a try gave nothing that could be passed on.
 pub(super) struct Failed {
@@ -78,7 +78,7 @@ pub(super) fn unanswered(error: &hyper::Error, client_body: Option<&ClientBodySt
         // A filter's transform is the only other body that can fail.
         return Failed::by_others(Cause::Final, Rejection::FilterFailed);
     }
-    if error.is_parse() || error.is_parse_too_large() || are_too_many(error) {
+    if error.is_parse() || error.is_parse_too_large() || is_malformed(error) {
         Failed::by_target(Cause::Final, Rejection::UpstreamMalformed)
     } else {
         Failed::by_target(Cause::Reset, Rejection::UpstreamReset)

@@ -40,7 +40,8 @@ pub(super) struct Arguments {
     /// A field of its header; may be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = request::header)]
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// The name of the listener that it comes to, or its first address where it has no name
+    /// The name of the listener that it comes to, or its first address where it has no name. Unless given, the first that
+    /// speaks what the URL's scheme says
     #[arg(short, long, value_name = "NAME")]
     listener: Option<String>,
     /// The configuration
@@ -54,8 +55,8 @@ pub(super) struct Arguments {
 /// Prints what becomes of the request.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failed> {
     let gateway = build(&arguments.config)?.gateway;
+    let listener = listener(&gateway, arguments.listener.as_deref(), arguments.target.secure)?;
     let asked = Asked::new(arguments.method, arguments.target, arguments.headers);
-    let listener = listener(&gateway, arguments.listener.as_deref())?;
     let explanation = explain(&gateway, listener, &asked);
     if arguments.json {
         let json = serde_json::to_value(&explanation).map_err(|error| Failed::Machine(error.to_string()))?;
@@ -120,11 +121,13 @@ struct Refused {
     nearest: Vec<Nearest>,
 }
 
-/// The listener of this name, or the first.
-fn listener<'g>(gateway: &'g Gateway, name: Option<&str>) -> Result<&'g GatewayListener, Failed> {
+/// The listener of this name, or the first that speaks what the URL's scheme says, or else the first.
+fn listener<'g>(gateway: &'g Gateway, name: Option<&str>, secure: Option<bool>) -> Result<&'g GatewayListener, Failed> {
+    let mut all = gateway.listeners.iter();
+    let fits = |one: &&GatewayListener| secure.is_none_or(|secure| one.settings.tls.is_some() == secure);
     let found = match name {
         Some(name) => gateway.listener(name),
-        None => gateway.listeners.first(),
+        None => all.find(fits).or(gateway.listeners.first()),
     };
     found.ok_or_else(|| {
         let known: Vec<&str> = gateway.listeners.iter().map(|one| &*one.settings.name).collect();
@@ -143,6 +146,10 @@ fn explain(gateway: &Gateway, listener: &GatewayListener, asked: &Asked) -> Expl
     let path = asked.normalised(&gateway.config.server.paths);
     let answer = match &path {
         Err(error) => refused(400, error.to_string(), Vec::new()),
+        Ok(_) if listener.settings.redirect_to_https.is_some() => {
+            let reason = format!("the listener `{}` sends every request to HTTPS", listener.settings.name);
+            refused(308, reason, Vec::new())
+        }
         Ok(path) => {
             let lookup = asked.lookup(path);
             let nearest = || nearest::nearest(&gateway.config.routes, &listener.settings.name, &lookup);

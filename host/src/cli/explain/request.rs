@@ -11,6 +11,8 @@ use crate::server::host::host_name;
 /// A path, or a whole URL, in its parts.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Target {
+    /// Whether it asks for TLS; none for a path alone.
+    pub(super) secure: Option<bool>,
     /// As given, with its port; none for a path alone.
     authority: Option<HeaderValue>,
     /// As given, not normalised.
@@ -51,13 +53,14 @@ impl Target {
     /// malformed: that is for the gateway to judge.
     pub(super) fn parse(text: &str) -> Result<Target, String> {
         let text = text.split('#').next().unwrap_or_default();
-        let (authority, rest) = match text.split_once("://") {
-            _ if text.starts_with('/') => (None, text),
-            Some((_, after)) => {
+        let (secure, authority, rest) = match text.split_once("://") {
+            _ if text.starts_with('/') => (None, None, text),
+            Some((scheme, after)) => {
+                let secure = ["https", "wss"].iter().any(|one| one.eq_ignore_ascii_case(scheme));
                 let (authority, rest) = after.split_at(after.find(['/', '?']).unwrap_or(after.len()));
                 let host = authority.rsplit('@').next().unwrap_or_default();
                 let host = HeaderValue::from_str(host).ok().filter(|host| !host.is_empty());
-                (Some(host.ok_or("it names no host")?), rest)
+                (Some(secure), Some(host.ok_or("it names no host")?), rest)
             }
             None => {
                 return Err("write a path such as /users/7 or a URL such as https://example.com/users/7".to_owned());
@@ -68,6 +71,7 @@ impl Target {
             None => (rest, None),
         };
         Ok(Target {
+            secure,
             authority,
             path: path.to_owned(),
             query,

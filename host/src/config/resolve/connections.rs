@@ -6,10 +6,15 @@ use super::scope::Scope;
 use super::upstream::Scheme;
 use super::upstream_tls;
 use crate::config::file::{self, Located};
-use crate::config::resolved::{Connections, HttpVersion, ProxyProtocol, TargetTls};
+use crate::config::resolved::{Connections, Http2Limits, HttpVersion, ProxyProtocol, TargetTls};
 
-/// `scheme` is that of the targets, where they have one.
-pub(super) fn connections(scope: &Scope<'_>, table: &Located<file::Upstream>, scheme: Option<Scheme>) -> Connections {
+/// `scheme` is that of the targets, where they have one; `frames` are the budgets of all peers.
+pub(super) fn connections(
+    scope: &Scope<'_>,
+    table: &Located<file::Upstream>,
+    scheme: Option<Scheme>,
+    frames: &Http2Limits,
+) -> Connections {
     let usual = Connections::default();
     let count = |key: &str, written: Option<&Located<i64>>, least: i64, most: i64| {
         written.map(|written| scope.number(key, Some(written), least..=most, least).unsigned_abs())
@@ -45,6 +50,7 @@ pub(super) fn connections(scope: &Scope<'_>, table: &Located<file::Upstream>, sc
             1,
             1_000_000_000,
         ),
+        frames: frames.clone(),
         tcp_keepalive: tcp_keepalive(scope, table, usual.tcp_keepalive),
     }
 }

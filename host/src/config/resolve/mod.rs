@@ -68,10 +68,10 @@ pub(crate) fn resolve(
     let main = Scope::new(main, &reported, &files);
 
     let names = Names::of(&scopes, standard);
-    let upstreams = Upstreams::of(&scopes);
     let plugins = Plugins::of(&scopes, standard);
     let filters = Filters::of(&scopes, &names, &plugins);
     let server = server::server(&main);
+    let upstreams = Upstreams::of(&scopes, &server.limits.http2);
     let listeners = Listeners::of(&scopes, &main, &server);
     let config = Config {
         log: server::log(&main),

@@ -16,7 +16,7 @@ use super::health::{eject, health};
 use super::resilience::resilience;
 use super::scope::Scope;
 use crate::config::file::{self, Located, OneOrMany, Shorthand};
-use crate::config::resolved::{Address, Discovery, Target, Upstream};
+use crate::config::resolved::{Address, Discovery, Http2Limits, Target, Upstream};
 use crate::config::units::Share;
 
 /// The upstreams of a configuration.
@@ -27,15 +27,15 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
-    /// Those of all documents.
-    pub(super) fn of(scopes: &[Scope<'_>]) -> Self {
+    /// Those of all documents. `frames` is what their targets may send.
+    pub(super) fn of(scopes: &[Scope<'_>], frames: &Http2Limits) -> Self {
         let mut upstreams = Self {
             all: Vec::new(),
             by_name: HashMap::new(),
         };
         for scope in scopes {
             for (name, table) in &scope.document.file.upstream.0 {
-                let upstream = upstream(scope, &name.value, table);
+                let upstream = upstream(scope, &name.value, table, frames);
                 upstreams
                     .by_name
                     .entry(name.value.clone())
@@ -52,7 +52,7 @@ impl Upstreams {
     }
 }
 
-fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>) -> Upstream {
+fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>, frames: &Http2Limits) -> Upstream {
     let seconds = Duration::from_secs;
     let resolver = table.resolver.as_ref().map(|resolver| resolver.0.0);
     let (targets, scheme, discovery) = targets(scope, table, resolver);
@@ -68,7 +68,7 @@ fn upstream(scope: &Scope<'_>, name: &str, table: &Located<file::Upstream>) -> U
         slow_start: slow_start(scope, table),
         health: health(scope, table),
         eject: eject(scope, table),
-        connections: connections(scope, table, scheme),
+        connections: connections(scope, table, scheme, frames),
         connect_timeout: scope.duration("connect_timeout", table.connect_timeout.as_ref(), seconds(2)),
         response_timeout: scope.duration("response_timeout", table.response_timeout.as_ref(), seconds(60)),
         idle_timeout: scope.duration("idle_timeout", table.idle_timeout.as_ref(), seconds(60)),

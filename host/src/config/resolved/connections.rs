@@ -7,6 +7,8 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use super::http2::Http2Limits;
+
 /// How an upstream's targets are connected to, and for how long connections serve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connections {
@@ -28,6 +30,8 @@ pub struct Connections {
     pub reuse_for: Duration,
     /// Requests sent over one. No limit by default.
     pub requests: Option<u64>,
+    /// Frames of HTTP/2 that one may send: `[server.limits.http2]`, as for clients.
+    pub frames: Http2Limits,
     /// When the kernel first asks whether a silent peer is still there. 60 s by default.
     pub tcp_keepalive: Duration,
 }
@@ -114,6 +118,7 @@ impl Default for Connections {
             keep_for: Duration::from_secs(30),
             reuse_for: Duration::from_secs(60 * 60),
             requests: None,
+            frames: Http2Limits::default(),
             tcp_keepalive: Duration::from_secs(60),
         }
     }

@@ -6,13 +6,14 @@ mod http2;
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use hyper::rt::{Read, ReadBuf, ReadBufCursor};
+use hyper::rt::{Read, ReadBufCursor};
 
 pub(super) use self::http1::{Ended, Http1Io};
 pub(super) use self::http2::Http2Io;
+use crate::following::read_following;
 use crate::turns::Turns;
 
 /// Reads once, what is there already first. `follow` looks at the bytes and says how many of them the protocol may see; the
@@ -32,14 +33,15 @@ fn poll_read<S: Read + Unpin>(
         ahead.advance(passed);
         return Poll::Ready(Ok(passed));
     }
-    // SAFETY: a `ReadBuf` only ever initialises what it is given, so the cursor's bytes stay as initialised as they were.
-    let mut read = ReadBuf::uninit(unsafe { buf.as_mut() });
-    ready!(turns.read(cx, |cx| Pin::new(socket).poll_read(cx, read.unfilled())))?;
-    let passed = follow(read.filled());
-    if passed < read.filled().len() {
-        *ahead = Bytes::copy_from_slice(&read.filled()[passed..]);
-    }
-    // SAFETY: these bytes lie at the beginning of the cursor, and the socket has just written them.
-    unsafe { buf.advance(passed) };
-    Poll::Ready(Ok(passed))
+    read_following(
+        buf,
+        |buf| turns.read(cx, |cx| Pin::new(socket).poll_read(cx, buf)),
+        |bytes| {
+            let passed = follow(bytes);
+            if passed < bytes.len() {
+                *ahead = Bytes::copy_from_slice(&bytes[passed..]);
+            }
+            Ok(passed)
+        },
+    )
 }
