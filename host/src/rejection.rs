@@ -64,6 +64,14 @@ pub enum Rejection {
         /// Until it is asked again.
         retry_after: std::time::Duration,
     },
+    /// What the client has sent leaves a call without a value that it needs; the text says which.
+    CallUnfilled(Box<str>),
+    /// A call without which there is no answer has failed.
+    CallFailed,
+    /// A call without which there is no answer took too long.
+    CallTimeout,
+    /// A call without which there is no answer was answered with a status that is passed on.
+    CallStatus(StatusCode),
     /// What the route's `fault` says.
     Fault(StatusCode),
 }
@@ -94,7 +102,7 @@ impl Rejection {
     /// The status that the client gets.
     pub fn status(&self) -> StatusCode {
         match self {
-            Rejection::BadRequest(_) | Rejection::ClientGone => StatusCode::BAD_REQUEST,
+            Rejection::BadRequest(_) | Rejection::CallUnfilled(_) | Rejection::ClientGone => StatusCode::BAD_REQUEST,
             Rejection::UriTooLong => StatusCode::URI_TOO_LONG,
             Rejection::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Rejection::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -114,9 +122,10 @@ impl Rejection {
             | Rejection::UpstreamConnect
             | Rejection::UpstreamTls
             | Rejection::UpstreamReset
-            | Rejection::UpstreamMalformed => StatusCode::BAD_GATEWAY,
-            Rejection::UpstreamTimeout | Rejection::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            Rejection::Fault(status) => *status,
+            | Rejection::UpstreamMalformed
+            | Rejection::CallFailed => StatusCode::BAD_GATEWAY,
+            Rejection::UpstreamTimeout | Rejection::Deadline | Rejection::CallTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Rejection::Fault(status) | Rejection::CallStatus(status) => *status,
         }
     }
 
@@ -147,6 +156,10 @@ impl Rejection {
             Rejection::Deadline => "deadline",
             Rejection::UpstreamBusy => "upstream-busy",
             Rejection::CircuitOpen { .. } => "circuit-open",
+            Rejection::CallUnfilled(_) => "call-unfilled",
+            Rejection::CallFailed => "call-failed",
+            Rejection::CallTimeout => "call-timeout",
+            Rejection::CallStatus(_) => "call-status",
             Rejection::Fault(_) => "fault",
         }
     }
@@ -177,6 +190,10 @@ impl Rejection {
             Rejection::Deadline => "The request took too long to answer",
             Rejection::UpstreamBusy => "The service is overloaded",
             Rejection::CircuitOpen { .. } => "The service is not available at present",
+            Rejection::CallUnfilled(_) => "The request lacks a value that is needed",
+            Rejection::CallFailed => "A service that is needed for the answer failed",
+            Rejection::CallTimeout => "A service that is needed for the answer took too long",
+            Rejection::CallStatus(_) => "A service that is needed for the answer refused",
             Rejection::Fault(_) => "The request failed on purpose",
         }
     }
@@ -192,6 +209,9 @@ impl Rejection {
             "id": id.to_string(),
         });
         if let Rejection::BadRequest(detail) = self {
+            problem["detail"] = json!(detail);
+        }
+        if let Rejection::CallUnfilled(detail) = self {
             problem["detail"] = json!(detail);
         }
         let mut headers = HeaderMap::new();

@@ -37,6 +37,10 @@ UPSTREAM = """
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         location / {{ default_type text/plain; return 200 "{payload}"; }}
+        location /part/ {{
+            default_type application/json;
+            return 200 '{{"id":7,"name":"Ada","price":1.10,"tags":["a","b"],"secret":"{part}"}}';
+        }}
         location = /seen {{ default_type text/plain; return 200 "[$http_x_gateway][$http_x_internal]"; }}
         location = /big {{ alias {files}/big; default_type application/octet-stream; }}
     }}
@@ -121,7 +125,7 @@ match = "/sink"
 to = "sink"
 body_size = "4GiB"
 timeout = "600s"
-"""
+{more}"""
 
 # Inline tables on one line each, as TOML 1.0 has them.
 FILTERS = ", ".join([
@@ -130,6 +134,29 @@ FILTERS = ", ".join([
     '{ use = "edit-headers", settings = { request = { set = { x-gateway = "portcullis" }, remove = ["x-internal"] }, '
     'response = { set = { x-served-by = "portcullis" } } } }',
 ])
+
+# One answer from three calls, of which the third waits for the first.
+AGGREGATE_PATH = "/page"
+AGGREGATE = """
+[[route]]
+match = "/page"
+
+[route.aggregate.call.user]
+get = "bench:/part/user"
+deny = ["secret"]
+
+[route.aggregate.call.orders]
+get = "bench:/part/orders"
+allow = ["id", "price"]
+into = "orders"
+
+[route.aggregate.call.stock]
+get = "bench:/part/stock?of=${call.user.body.id}"
+allow = ["tags"]
+into = "stock"
+"""
+AGGREGATED = (b'{"id":7,"name":"Ada","price":1.10,"tags":["a","b"],'
+              b'"orders":{"id":7,"price":1.10},"stock":{"tags":["a","b"]}}')
 
 # wrk hands its own exact counts to `done`; nothing here runs while requests are made.
 WRK_REPORT = """

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 
-from configurations import EDITED, FILTERS, HEADERS, LUA_PHASES, LUA_SHARED, NGINX, PORTCULLIS, PROXY, UPSTREAM
+from configurations import (AGGREGATE, AGGREGATE_PATH, AGGREGATED, EDITED, FILTERS, HEADERS, LUA_PHASES, LUA_SHARED,
+                            NGINX, PORTCULLIS, PROXY, UPSTREAM)
 from processes import Failure, Process, accepts, free_port, get
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -42,7 +43,7 @@ class Bench:
         os.makedirs(files, exist_ok=True)
         with open(os.path.join(files, "big"), "wb") as big:
             big.truncate(GIB)
-        block = UPSTREAM.format(port=self.upstream_port, payload="x" * 1024, files=files)
+        block = UPSTREAM.format(port=self.upstream_port, payload="x" * 1024, part="x" * 200, files=files)
         process = Process("upstream", self.nginx_argv("upstream", block), self.folder, self.options.load_cores)
         return process, lambda: accepts(self.upstream_port)
 
@@ -62,7 +63,8 @@ class Bench:
             process = Process(name, [*under, *argv], self.folder, self.options.gateway_core)
             return process.wait_until(lambda: accepts(port), patience)
         binary = self.binaries[name.partition("-")[0]]
-        text = PORTCULLIS.format(filters=FILTERS if name.endswith("-filters") else "", **ports)
+        text = PORTCULLIS.format(filters=FILTERS if name.endswith("-filters") else "",
+                                 more=AGGREGATE if name.endswith("-aggregate") else "", **ports)
         argv = [binary, "run", "-c", self.write(f"{name}.toml", text)]
         process = Process(name, [*under, *argv], self.folder, self.options.gateway_core)
         # The first run compiles the filters; later ones find them in the code cache.
@@ -70,6 +72,11 @@ class Bench:
 
     def check(self, name, port):
         """A contender that does not do its job is not worth measuring."""
+        if name.endswith("-aggregate"):
+            response, body = get(port, AGGREGATE_PATH, HEADERS)
+            if response.status != 200 or body != AGGREGATED:
+                raise Failure(f"{name} answered {response.status} with {body!r} instead of {AGGREGATED!r}")
+            return
         response, body = get(port, "/", HEADERS)
         if response.status != 200 or len(body) != 1024:
             raise Failure(f"{name} answered {response.status} with {len(body)} bytes instead of 200 with 1024")
@@ -83,12 +90,12 @@ class Bench:
             if get(port, "/", {})[0].status != 401:
                 raise Failure(f"{name} let a request without a token pass")
 
-    def wrk(self, port, seconds):
+    def wrk(self, port, seconds, path="/"):
         argv = ["taskset", "-c", self.options.load_cores, self.options.wrk, "-t1", f"-c{self.options.connections}",
                 f"-d{seconds}s", "--timeout", "5s", "-s", os.path.join(self.folder, "report.lua")]
         for header, value in HEADERS.items():
             argv += ["-H", f"{header}: {value}"]
-        done = subprocess.run([*argv, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=False)
+        done = subprocess.run([*argv, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=False)
         report = re.search(r"^REPORT (.*)$", done.stdout, re.M)
         if done.returncode or not report:
             raise Failure(f"wrk ended with code {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -99,9 +106,10 @@ class Bench:
         port = free_port()
         with running(self.contender(name, port)) as process:
             self.check(name, port)
-            self.wrk(port, self.options.warmup)
+            path = AGGREGATE_PATH if name.endswith("-aggregate") else "/"
+            self.wrk(port, self.options.warmup, path)
             cpu, wall = process.cpu(), time.monotonic()
-            report = self.wrk(port, self.options.seconds)
+            report = self.wrk(port, self.options.seconds, path)
             cpu, wall = process.cpu() - cpu, time.monotonic() - wall
             if report["errors"] or not report["requests"]:
                 raise Failure(f"{name}: {report['errors']} failures in {report['requests']} requests\n"

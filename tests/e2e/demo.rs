@@ -79,6 +79,20 @@ async fn links_to_the_inside_are_rewritten() {
 }
 
 #[tokio::test]
+async fn a_page_is_one_answer_from_three_services() {
+    let gateway = Gateway::start_by(&DEMO).await;
+
+    let page = gateway.get("/home/1").await;
+
+    assert_eq!(page.header("x-portcullis-complete"), "true");
+    assert_eq!(
+        page.text(),
+        r#"{"id":1,"name":"Ada","orders":[{"id":1,"sku":"cups","count":4}],"stock":[{"sku":"cups","available":40}]}"#
+    );
+    assert_eq!(gateway.get("/home/9").await.status(), 404);
+}
+
+#[tokio::test]
 async fn its_line_that_explains_works() {
     let gateway = Gateway::start_by(&DEMO).await;
     // The last of the lines to type.

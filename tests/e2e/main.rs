@@ -3,6 +3,7 @@
 //! The gateway is a process of its own; see the harness (`tests/harness`) for the words used here.
 
 // The path of a request, from the client to the upstream and back.
+mod aggregation;
 mod balancing;
 mod circuit_breaking;
 mod closing_early;

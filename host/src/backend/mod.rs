@@ -1,5 +1,6 @@
 //! What answers a route. Each backend turns a request into a response; filters run before and after it.
 
+pub(crate) mod aggregate;
 pub(crate) mod challenge;
 mod fault;
 pub(crate) mod fixed;
@@ -10,6 +11,7 @@ mod split;
 
 use std::rc::Rc;
 
+use self::aggregate::Calls;
 pub(crate) use self::fault::Fault;
 use self::mirror::Mirror;
 use self::proxy::{Proxy, UpstreamCounts};
@@ -24,6 +26,8 @@ pub(crate) enum Backend {
     Proxy(Box<Proxy>),
     /// Forwards to one of several upstreams.
     Split(Split),
+    /// Puts one answer together from those of several services.
+    Aggregate(Box<Calls>),
     /// Sends the client elsewhere.
     Redirect(redirect::Redirect),
     /// Always gives the same response.
@@ -81,6 +85,15 @@ impl Backend {
                         Backend::Split(Split::new(proxies?))
                     }
                 }
+            }
+            Settings::Aggregate { aggregate, to } => {
+                let proxies = to.iter().map(|one| {
+                    let upstream = upstreams.get(one.upstream)?;
+                    let counts = UpstreamCounts::new(&upstream.settings.name, metrics, thread);
+                    Some(Proxy::new(upstream, one, None, None, None, counts))
+                });
+                let proxies: Option<Vec<_>> = proxies.collect();
+                Backend::Aggregate(Box::new(Calls::new(aggregate, &route.name, proxies?, metrics, thread)))
             }
             Settings::Redirect { to, status, keep_query } => Backend::Redirect(redirect::Redirect {
                 to: to.clone(),

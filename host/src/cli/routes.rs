@@ -104,6 +104,7 @@ fn backend(config: &Config, backend: &Backend) -> String {
             path.as_ref()
                 .map_or_else(|| name.clone(), |path| format!("{name} at {path}"))
         }
+        Backend::Aggregate { to, .. } => format!("aggregate of {} calls", to.len()),
         Backend::Redirect { to, status, .. } => format!("redirect {} to {to}", status.as_u16()),
         Backend::Fixed { status, .. } => format!("respond {}", status.as_u16()),
     }

@@ -46,7 +46,7 @@ mod interpolate;
 mod peel;
 mod read;
 mod resolve;
-mod suggest;
+pub(crate) mod suggest;
 mod targets_file;
 mod wording;
 

@@ -10,10 +10,11 @@ use http_body::Body as _;
 use super::connection::Connection;
 use super::incoming::Incoming;
 use super::view::{RouteView, View};
+use crate::backend::aggregate::Calls;
 use crate::backend::proxy::{Proxy, Terms};
 use crate::body::{Body, BodyError, ClientBodyState, TrailerLimits};
 use crate::config::resolved::Timeouts;
-use crate::pipeline::{Exchange, ExchangeId, ResponseHead};
+use crate::pipeline::{Exchange, ExchangeId, Reply, ResponseHead};
 use crate::rejection::{CLIENT_GONE, Outcome, Rejection};
 use crate::telemetry::access_log::{Line, Notes, timestamp};
 use crate::upstream::{Permit, Target, Upstream};
@@ -78,15 +79,8 @@ impl Completion {
     /// Has the upstream answer: the response's head goes into the exchange, its body is given.
     pub(super) async fn forward(&mut self, proxy: &Proxy, body: Body) -> Result<Body, Rejection> {
         self.upstream = Some(proxy.upstream.clone());
+        self.tell_way();
         let exchange = &mut *self.exchange;
-        self.connection
-            .forwarder
-            .write(&mut exchange.headers, &exchange.host, &exchange.scheme);
-        if let Some(certificate) = &exchange.client_certificate
-            && self.view.forwards_client_certificates(self.connection.listener)
-        {
-            exchange.headers.insert(CLIENT_CERT, certificate.field.clone());
-        }
         let terms = Terms {
             client_body: self.client_body.clone(),
             keep_fields: self.route.pipeline.reads_request_later(),
@@ -97,6 +91,25 @@ impl Completion {
             permit: &mut self.permit,
         };
         proxy.forward(exchange, body, terms).await
+    }
+
+    /// Has an answer put together from those of several services.
+    pub(super) async fn aggregate(&mut self, calls: &Calls) -> Result<Reply, Rejection> {
+        self.tell_way();
+        calls.answer(&mut self.exchange, self.connection.ends).await
+    }
+
+    /// Writes down who the client is, and how its request has come here.
+    fn tell_way(&mut self) {
+        let exchange = &mut *self.exchange;
+        self.connection
+            .forwarder
+            .write(&mut exchange.headers, &exchange.host, &exchange.scheme);
+        if let Some(certificate) = &exchange.client_certificate
+            && self.view.forwards_client_certificates(self.connection.listener)
+        {
+            exchange.headers.insert(CLIENT_CERT, certificate.field.clone());
+        }
     }
 
     /// The state of the client's body; none where there is none.

@@ -288,6 +288,10 @@ async fn backend(route: &RouteView, completion: &mut Completion, mut verdict: Ve
             Some(proxy) => completion.forward(proxy, body).await.map(|body| (body, Outcome::Ok)),
             None => Err(Rejection::NoRoute),
         },
+        (Verdict::Pass(_), Some(Backend::Aggregate(calls))) => {
+            let answered = Box::pin(completion.aggregate(calls)).await;
+            answered.map(|reply| (pipeline::answer(completion.exchange(), reply), Outcome::Ok))
+        }
         (Verdict::Pass(_), Some(Backend::Redirect(redirect))) => {
             let exchange = completion.exchange();
             redirect

@@ -48,6 +48,8 @@ pub(crate) const UPSTREAM_REFUSED: &str = "portcullis_upstream_refused";
 pub(crate) const UPSTREAM_BREAKER: &str = "portcullis_upstream_breaker";
 /// Copies of requests, by route, upstream and result.
 pub(crate) const MIRRORED: &str = "portcullis_mirrored_requests";
+/// Calls of aggregates that failed, by route, call and reason.
+pub(crate) const CALLS_FAILED: &str = "portcullis_calls_failed";
 /// Requests delayed or failed on purpose, by route and kind.
 pub(crate) const FAULTS: &str = "portcullis_faults";
 /// Connections made to targets, by upstream.
@@ -109,6 +111,7 @@ pub(super) const HELP: &[(&str, &str)] = &[
     (UPSTREAM_REFUSED, "Requests refused for an upstream's sake"),
     (UPSTREAM_BREAKER, "An upstream's breaker: 0 closed, 1 half-open, 2 open"),
     (MIRRORED, "Copies of requests"),
+    (CALLS_FAILED, "Calls of aggregates that failed"),
     (FAULTS, "Requests delayed or failed on purpose"),
     (UPSTREAM_CONNECTIONS_OPENED, "Connections made to targets"),
     (

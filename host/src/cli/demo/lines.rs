@@ -57,6 +57,10 @@ fn worth_typing(url: &str) -> Vec<(&'static str, String)> {
             format!("curl -i {url}/users"),
         ),
         (
+            "one answer from three services: a user, the orders, and what is left of what they order (aggregate)",
+            format!("curl -i {url}/home/1"),
+        ),
+        (
             "204: the gateway answers what browsers ask first (cors)",
             format!("curl -i {preflight} {url}/users/1"),
         ),

@@ -24,6 +24,12 @@ pub(super) enum Backend {
         #[serde(flatten)]
         sends: Sends,
     },
+    /// One answer from those of several services.
+    Aggregate {
+        /// Which calls are made when, one a line.
+        calls: String,
+        to: Vec<Upstream>,
+    },
     /// Leads elsewhere.
     Redirect {
         /// 301, 302, 303, 307 or 308.
@@ -133,6 +139,13 @@ impl Backend {
                     sends,
                 }
             }
+            resolved::Backend::Aggregate { aggregate, to } => Backend::Aggregate {
+                calls: aggregate.explain(),
+                to: to
+                    .iter()
+                    .filter_map(|one| Some(Upstream::of(config.upstreams.get(one.upstream)?)))
+                    .collect(),
+            },
             resolved::Backend::Redirect { to, status, keep_query } => {
                 let mut location = String::new();
                 to.fill(&mut location, |name| match name {

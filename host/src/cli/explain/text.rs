@@ -98,6 +98,13 @@ fn backend(f: &mut fmt::Formatter<'_>, method: &str, backend: &Backend) -> fmt::
             }
             self::sends(f, method, sends)
         }
+        Backend::Aggregate { calls, .. } => {
+            for (number, line) in calls.lines().enumerate() {
+                let word = if number == 0 { "backend" } else { "" };
+                writeln!(f, "{word:10}{line}")?;
+            }
+            Ok(())
+        }
         Backend::Redirect { status, location } => writeln!(f, "backend   redirect {status} to {location}"),
         Backend::Respond { status, headers, size } => {
             writeln!(f, "backend   respond {status} with {}", count(*size, "byte"))?;

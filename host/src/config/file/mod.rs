@@ -10,6 +10,7 @@
 mod only_table;
 
 mod acme;
+mod aggregate;
 mod balance;
 mod breaker;
 mod compress;
@@ -35,6 +36,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use acme::{Acme, AcmeChallenge, ExternalAccount};
+pub(crate) use aggregate::{Aggregate, AggregateCall, Foreach, Status};
 pub(crate) use balance::Policy;
 pub(crate) use breaker::{Breaker, UpstreamLimits};
 pub(crate) use compress::Compress;

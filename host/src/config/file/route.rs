@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::shorthand::LongForm;
 use super::{
-    Compress, Destination, Fault, FilterEntry, Hedge, Located, Mirror, Named, OneOrMany, Retry, Shorthand, SizeOrOff,
-    Switch, Text, Written,
+    Aggregate, Compress, Destination, Fault, FilterEntry, Hedge, Located, Mirror, Named, OneOrMany, Retry, Shorthand,
+    SizeOrOff, Switch, Text, Written,
 };
 
 /// `[[route]]`
@@ -31,6 +31,8 @@ pub(crate) struct Route {
     pub(crate) rewrite: Option<Located<Rewrite>>,
     /// `redirect = "https://example.com/{rest}"`, or `{ to = "..", status = 301 }`.
     pub(crate) redirect: Option<Located<Shorthand<Redirect>>>,
+    /// `[route.aggregate.call.user]`: one answer from those of several services.
+    pub(crate) aggregate: Option<Located<Aggregate>>,
     /// `respond = { status = 200, json = { message = "hello" } }`: a fixed answer.
     pub(crate) respond: Option<Located<Respond>>,
     /// `filters = ["signed-in", { use = "rate-limit", settings = { rate = "5/min" } }]`: in this order.

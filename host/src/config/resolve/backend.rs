@@ -5,6 +5,7 @@ use std::ops::Range;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
+use super::aggregate::aggregate;
 use super::balance::needs_parameter;
 use super::matches::{Matched, inside, report};
 use super::names::Names;
@@ -12,6 +13,7 @@ use super::scope::Scope;
 use super::settings;
 use super::traffic::{destinations, mirror};
 use super::upstream::Upstreams;
+use crate::backend::aggregate::template::PathRules;
 use crate::config::file::{self, Located, OneOrMany, Shorthand};
 use crate::config::resolved::Backend;
 use crate::config::settings::SettingsPlaces;
@@ -25,8 +27,13 @@ pub(super) fn backend(
     matches: &[Matched],
     names: &Names<'_>,
     upstreams: &Upstreams,
+    rules: PathRules,
 ) -> Option<Backend> {
     only_one(scope, route)?;
+    if let Some(table) = &route.aggregate {
+        only_for_forwarding(scope, route);
+        return aggregate(scope, route, table, matches, rules, names, upstreams);
+    }
     if let Some(to) = &route.to {
         return proxy(scope, route, to, matches, names, upstreams);
     }
@@ -57,10 +64,30 @@ fn only_for_upstreams(scope: &Scope<'_>, route: &file::Route) {
     }
 }
 
+/// Reports keys that mean nothing where an answer is put together from several.
+fn only_for_forwarding(scope: &Scope<'_>, route: &file::Route) {
+    let spans = [
+        ("rewrite", route.rewrite.as_ref().map(|written| &written.span)),
+        ("mirror", route.mirror.as_ref().map(|written| &written.span)),
+    ];
+    for (key, span) in spans {
+        if let Some(span) = span {
+            let help = format!("`{key}` is about what is forwarded; a call says itself what it asks for");
+            scope.wrong_help(
+                span,
+                format!("`{key}` beside `aggregate`"),
+                "nothing is forwarded here",
+                help,
+            );
+        }
+    }
+}
+
 /// Reports a route with no backend or with several.
 fn only_one(scope: &Scope<'_>, route: &Located<file::Route>) -> Option<()> {
     let spans = [
         ("to", route.to.as_ref().map(|to| &to.span)),
+        ("aggregate", route.aggregate.as_ref().map(|aggregate| &aggregate.span)),
         ("redirect", route.redirect.as_ref().map(|redirect| &redirect.span)),
         ("respond", route.respond.as_ref().map(|respond| &respond.span)),
     ];
@@ -71,11 +98,11 @@ fn only_one(scope: &Scope<'_>, route: &Located<file::Route>) -> Option<()> {
     match given.as_slice() {
         [] => {
             if !spans.iter().any(|(name, _)| scope.is_unread(&route.span, name)) {
-                let help = "write one of `to = \"UPSTREAM\"`, `redirect = \"URL\"` and `respond = { .. }`";
+                let help = "write one of `to = \"UPSTREAM\"`, `[route.aggregate]`, `redirect = \"URL\"` and `respond = { .. }`";
                 scope.wrong_help(
                     &route.span,
                     "a route that nothing answers",
-                    "no `to`, `redirect` or `respond`",
+                    "no `to`, `aggregate`, `redirect` or `respond`",
                     help,
                 );
             }

@@ -2,6 +2,7 @@
 //! every problem reported in one go.
 
 mod acme;
+mod aggregate;
 mod backend;
 mod balance;
 mod compress;

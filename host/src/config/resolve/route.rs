@@ -15,8 +15,9 @@ use super::names::Names;
 use super::scope::Scope;
 use super::traffic::fault;
 use super::upstream::Upstreams;
+use crate::backend::aggregate::template::PathRules;
 use crate::config::file::{self, Located};
-use crate::config::resolved::{Route, Server};
+use crate::config::resolved::{Backend, Route, Server};
 use crate::config::source::Place;
 use crate::router::{Pattern, Router};
 
@@ -41,6 +42,10 @@ pub(super) fn routes(
     listeners: &Listeners,
     server: &Server,
 ) -> Vec<Route> {
+    let rules = PathRules {
+        allow_encoded_slash: server.paths.allow_encoded_slash,
+        allow_encoded_backslash: server.paths.allow_encoded_backslash,
+    };
     let mut routes = Vec::new();
     let mut entries = Vec::new();
     let mut taken = HashMap::new();
@@ -65,7 +70,8 @@ pub(super) fn routes(
                 listeners: served.clone(),
             });
             let name = name(scope, table, &matched, &mut taken);
-            let route = route(scope, table, matched, name, names, upstreams, filters);
+            let backend = backend(scope, table, &matched, names, upstreams, rules);
+            let route = route(scope, table, matched, name, backend, filters);
             routes.extend(route.map(|route| Route {
                 listeners: served,
                 compress: compress(scope, table.compress.as_ref(), server.compress.as_ref()),
@@ -92,11 +98,9 @@ fn route(
     table: &Located<file::Route>,
     matched: Vec<Matched>,
     name: Option<Arc<str>>,
-    names: &Names<'_>,
-    upstreams: &Upstreams,
+    backend: Option<Backend>,
     filters: &Filters<'_>,
 ) -> Option<Route> {
-    let backend = backend(scope, table, &matched, names, upstreams);
     let entries = table
         .filters
         .as_ref()

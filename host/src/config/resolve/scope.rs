@@ -95,6 +95,15 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// How much has been found wrong so far, in all documents.
+    pub(super) fn errors(&self) -> usize {
+        let problems = self.problems.borrow();
+        problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .count()
+    }
+
     /// Whether anything has been found wrong so far, in any document.
     pub(super) fn has_errors(&self) -> bool {
         self.problems

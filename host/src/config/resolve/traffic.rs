@@ -98,6 +98,16 @@ fn destination(
     }
 }
 
+/// The upstream of one call of an aggregate.
+pub(super) fn call_destination(
+    scope: &Scope<'_>,
+    route: &file::Route,
+    upstream: (usize, &Upstream),
+    span: &Range<usize>,
+) -> Destination {
+    destination(scope, route, upstream, 1, span)
+}
+
 /// The upstream of a name, which is used then.
 fn upstream<'u>(
     scope: &Scope<'_>,

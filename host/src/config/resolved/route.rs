@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{Compress, FilterUse, Hedge, Retry};
+use crate::backend::aggregate::Aggregate;
 use crate::config::source::Place;
 use crate::config::units::Share;
 use crate::router::{Pattern, Template};
@@ -61,6 +62,13 @@ pub enum Backend {
         host: Option<HeaderValue>,
         /// `mirror = { to = "shadow", share = "10%" }`
         mirror: Option<Mirror>,
+    },
+    /// `[route.aggregate]`
+    Aggregate {
+        /// Its calls.
+        aggregate: Arc<Aggregate>,
+        /// The upstream of each of them.
+        to: Vec<Destination>,
     },
     /// `redirect = "https://example.com/{rest}"` or `{ to = "...", status = 301 }`; 308 by default.
     Redirect {
